@@ -141,7 +141,7 @@ def _function(function: Any) -> list[Json]:
         path, parameters = f"{path}.{name}" if path else name, inner
     if isinstance(parameters, str) and path not in _FUNCTIONS:
         path, parameters = f"{path}.{parameters}" if path else parameters, None
-    if path.split(".")[-1].startswith(_NOT_ROW_WISE_FUNCTIONS):
+    if any(part.startswith(_NOT_ROW_WISE_FUNCTIONS) for part in path.split(".")):
         raise NotRowWise(_not_row_wise(path))
     if path not in _FUNCTIONS:
         raise OpaqueExpression(f"no canonical form for the expression node {path}")
