@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
 
 import polars as pl
@@ -41,7 +43,7 @@ def canonical(expr: pl.Expr) -> Json:
     Raises
     ------
     OpaqueExpression
-        A node (a Python function, say) is not on the list of known ones.
+        A node (a Python function, say) is not on the list of known ones; see `opaque_as`.
     NotRowWise
         An aggregation, a window or a shift: its value would depend on the batch.
 
@@ -51,11 +53,44 @@ def canonical(expr: pl.Expr) -> Json:
     ['eq', ['column', 'beaconType'], ['literal', 'String', 'click']]
     """
     try:
+        return _walk(json.loads(_serialized(expr)))
+    except OpaqueExpression:
+        if (version := _version.get()) is None:
+            raise
+        return ["opaque", version]
+
+
+@contextmanager
+def opaque_as(version: str | None) -> Iterator[None]:
+    """Let the author's version stand for the expressions that cannot be compared.
+
+    Parameters
+    ----------
+    version
+        What to write in their place; None: they are errors.
+
+    Examples
+    --------
+    >>> with opaque_as("2"):
+    ...     canonical(pl.col("a").hash())
+    ['opaque', '2']
+    """
+    token = _version.set(version)
+    try:
+        yield
+    finally:
+        _version.reset(token)
+
+
+_version: ContextVar[str | None] = ContextVar("version", default=None)
+
+
+def _serialized(expr: pl.Expr) -> str:
+    try:
+        return expr.meta.serialize(format="json")
+    except pl.exceptions.ComputeError as error:
         # Polars refuses to write some Python functions as JSON: those are opaque by nature.
-        tree = json.loads(expr.meta.serialize(format="json"))
-    except (pl.exceptions.ComputeError, ValueError) as error:
         raise OpaqueExpression(f"cannot be written down: {expr}") from error
-    return _walk(tree)
 
 
 _BINARY: Final = {
