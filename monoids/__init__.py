@@ -1,1 +1,22 @@
-"""Beaconfold."""
+"""The algebra: monoids over values, aggregators over columns, and the laws that they obey."""
+
+from .aggregator import Aggregator, CellError, DeclaredExpr, restore
+from .count import Count
+from .expression import NotRowWise, OpaqueExpression, canonical
+from .monoid import Monoid
+from .product import Product
+from .sum import Sum
+
+__all__ = [
+    "Aggregator",
+    "CellError",
+    "Count",
+    "DeclaredExpr",
+    "Monoid",
+    "NotRowWise",
+    "OpaqueExpression",
+    "Product",
+    "Sum",
+    "canonical",
+    "restore",
+]

@@ -125,13 +125,9 @@ class Aggregator(ABC):
         frame = pl.LazyFrame(schema={name: as_dtype(dtype) for name, dtype in schema.items()})
         (dtype,) = frame.select(self.where).collect_schema().dtypes()
         if dtype != pl.Boolean or not self.where.meta.root_names():
-            raise TypeError(
-                f"{self}: where= must be a Boolean expression over columns, not {dtype}"
-            )
-        try:
+            raise TypeError(f"{self}: where= must be Boolean and read a column; it is {dtype}")
+        with contextlib.suppress(OpaqueExpression):  # folding needs no version: declaring does
             canonical(self.where)
-        except OpaqueExpression:
-            pass  # whoever declares it needs a version; folding does not
         return self
 
     @abstractmethod
