@@ -247,7 +247,7 @@ class Job:
         return self.present(self.fold(_frame(beacons)))
 
     def rejected(self, beacons: Iterable[bytes | str] | pl.Series | pl.DataFrame) -> pl.DataFrame:
-        """Say which beacons the job would set aside: ``row``, ``reason`` and their ``raw`` bytes."""
+        """Say which beacons the job would set aside: ``row``, ``reason`` and ``raw`` bytes."""
         frame = _frame(beacons)
         rejected = self.fold_all(frame).rejected
         return rejected.with_columns(raw=frame["raw"].gather(rejected["row"]))

@@ -1,0 +1,116 @@
+"""A batch: some segments of the archive, folded by a job and merged into a store, once.
+
+These functions are what runs on a worker. They are pure but for the store's own transaction, and
+the ledger makes that one idempotent: a batch may be run again at any time, by anyone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ..stores import Generation, MergeableStore, Seal, SegmentId
+from .archive import Archive, SegmentRef
+from .job import Job
+from .progress import BatchProgress
+
+
+@dataclass(frozen=True)
+class FoldedSegments:
+    """Segments folded by a job: one merged frame of partials, and what was set aside."""
+
+    refs: tuple[SegmentRef, ...]
+    """The segments in ``partials``: all that were asked for, less the poison ones."""
+    partials: pl.DataFrame
+    rejected: Mapping[SegmentId, pl.DataFrame]
+    poison: Mapping[SegmentId, str]
+    rows: int
+    seconds: float
+
+
+def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> FoldedSegments:
+    """Read and fold segments, one after the other, and merge their partials.
+
+    Only an exception that the job itself raises makes a segment poison. One that the archive
+    raises is passed on, for the caller to try again.
+    """
+    began = time.perf_counter()
+    folded, partials, rows = [], [], 0
+    rejected, poison = {}, {}
+    for ref in refs:
+        frame = archive.read(ref)
+        try:
+            of_segment = job.fold_all(frame)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the job's own code raises
+            poison[ref.id] = f"{type(error).__name__}: {error}"
+            continue
+        folded.append(ref)
+        partials.append(of_segment.partials)
+        rows += frame.height
+        if of_segment.rejected.height:
+            rejected[ref.id] = of_segment.rejected
+    return FoldedSegments(
+        tuple(folded), job.plus(*partials), rejected, poison, rows, time.perf_counter() - began
+    )
+
+
+def merge_segments(
+    folded: FoldedSegments,
+    job: Job,
+    archive: Archive,
+    store: MergeableStore,
+    generation: Generation,
+    seals: Sequence[Seal] = (),
+) -> BatchProgress:
+    """Merge folded segments into a store, with their ledger entries, exactly once.
+
+    What cannot be decoded is written down first, so that no crash can lose it: those entries are
+    keyed by segment, and writing them twice changes nothing.
+    """
+    began = time.perf_counter()
+    for segment, rows in folded.rejected.items():
+        store.quarantine(generation).put(segment, rows)
+    for segment, reason in folded.poison.items():
+        store.poison(generation).put(segment, reason)
+    ids = [ref.id for ref in folded.refs]
+    applied = store.apply(generation, ids, folded.partials, seals=seals)
+    new = frozenset(ids) if applied.merged else frozenset()
+    missing: dict[frozenset[SegmentId], list[int]] = defaultdict(list)
+    for shard, lacking in applied.missing.items():
+        missing[lacking].append(shard)
+    # A shard that holds some of the segments takes the others only: they are folded on their own.
+    for lacking, shards in missing.items():
+        again = fold_segments(job, archive, [ref for ref in folded.refs if ref.id in lacking])
+        store.apply(generation, lacking, again.partials, seals=seals, shards=shards)
+        new |= lacking
+    return BatchProgress(
+        segments=len(folded.refs) + len(folded.poison),
+        merged_segments=len(new),
+        num_input_rows=folded.rows,
+        num_rejected_rows=sum(rows.height for rows in folded.rejected.values()),
+        num_cells=folded.partials.height if new else 0,
+        poison={str(segment): reason for segment, reason in folded.poison.items()},
+        duration_ms={
+            "fold": folded.seconds * 1e3,
+            "merge": (time.perf_counter() - began) * 1e3,
+        },
+    )
+
+
+def run_batch(
+    job: Job,
+    archive: Archive,
+    store: MergeableStore,
+    generation: Generation,
+    refs: Sequence[SegmentRef],
+    seals: Sequence[Seal] = (),
+) -> BatchProgress:
+    """Fold and merge in one go."""
+    folded = fold_segments(job, archive, refs)
+    return merge_segments(folded, job, archive, store, generation, seals)

@@ -1,0 +1,124 @@
+"""The Dask cluster: one of our own, or a running one that is checked before the first beacon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from ..stores import MergeableStore
+from .archive import Archive
+
+PACKAGES = ("beaconfold", "polars", "polars_hash", "numpy", "pyarrow", "streamz")
+"""Whose version must be the same everywhere, besides Python's, Dask's and distributed's."""
+
+
+class WorkersDiffer(RuntimeError):
+    """A worker runs other versions, or sees other files, than this process does."""
+
+
+@contextmanager
+def local_cluster(
+    workers: int | None = None, memory_limit: str = "auto", dashboard: str | None = ":0"
+) -> Iterator[Client]:
+    """Start workers on this machine, a process each, that share its cores between them.
+
+    Parameters
+    ----------
+    workers
+        Processes; one a core unless given.
+    memory_limit
+        Of each worker, as ``"2GB"``.
+    dashboard
+        Address of Dask's dashboard; None: no dashboard.
+
+    Yields
+    ------
+    Client
+        Connected; closed with its workers at the end.
+    """
+    cores = os.cpu_count() or 1
+    workers = workers or cores
+    # Polars reads this when it is imported: without it every worker would use every core.
+    environ = {"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": max(1, cores // workers)}
+    with (
+        dask.config.set(environ),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=memory_limit,
+            dashboard_address=dashboard,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def connect(address: str, timeout: str = "10s") -> Client:
+    """Connect to a running scheduler.
+
+    Raises
+    ------
+    ConnectionError
+        Nothing answers at the address.
+    """
+    try:
+        return Client(address, timeout=timeout)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"no Dask scheduler answers at {address}") from error
+
+
+def check_workers(client: Client, archive: Archive, store: MergeableStore | None) -> None:
+    """Find out before the first beacon whether the workers can do the work.
+
+    Raises
+    ------
+    WorkersDiffer
+        There is no worker, one has other versions, or one cannot see the archive or the store.
+    """
+    _check_versions(client)
+    for worker, problem in client.run(_probe, archive, store).items():
+        if problem:
+            raise WorkersDiffer(
+                f"worker {worker} cannot use the same files: {problem}; "
+                "give an archive and a store that every worker can see"
+            )
+
+
+def _check_versions(client: Client) -> None:
+    versions: dict[str, Any] = client.get_versions(packages=list(PACKAGES))
+    if not versions["workers"]:
+        raise WorkersDiffer("the cluster has no worker: start one with `dask worker ADDRESS`")
+    here = _flat(versions["client"])
+    for worker, info in versions["workers"].items():
+        there = _flat(info)
+        differing = [
+            f"{name} {there.get(name) or 'missing'} (here {here[name]})"
+            for name in here
+            if there.get(name) != here[name]
+        ]
+        if differing:
+            raise WorkersDiffer(f"worker {worker} has other versions: {', '.join(differing)}")
+
+
+def _flat(info: dict[str, Any]) -> dict[str, str | None]:
+    packages = dict(info["packages"])
+    # A patch release of Python changes nothing on the wire.
+    packages["python"] = ".".join(packages["python"].split(".")[:2])
+    return {name: packages.get(name) for name in ("python", "dask", "distributed", *PACKAGES)}
+
+
+def _probe(archive: Archive, store: MergeableStore | None) -> str | None:
+    """Look, on a worker, at what the driver looks at; give the problem, if there is one."""
+    try:
+        archive.check()
+        if store is not None:
+            store.check()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the driver names it
+        return f"{type(error).__name__}: {error}"
+    return None

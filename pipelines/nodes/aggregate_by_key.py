@@ -1,0 +1,131 @@
+"""The cluster hop: fold what arrives by a job, with a bounded number of batches under way."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+from distributed import Client
+from streamz import Stream
+
+from ..job import Job
+from ..retry import Retry
+from ..shipping import ShippedJob
+from .references import Partials, SegmentPartials, Segments
+
+
+@Stream.register_api()
+class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes so
+    """Fold beacons, or references to segments of beacons, into partials by the job's key.
+
+    References go to the cluster: the node submits them with at most ``window`` batches under way,
+    emits results in the order in which they are done, survives lost workers, and can drain. (To
+    ``scatter`` data and ``gather`` results would lose both data and the stream with a worker.)
+
+    Parameters
+    ----------
+    job
+        What to compute.
+    client
+        A Dask client; None: fold in this process.
+    window
+        Batches under way, from folding to the end of everything downstream; then upstream waits.
+
+    Examples
+    --------
+    >>> from streamz import Stream
+    >>> from beaconfold.pipelines.jobs import beacon_counts
+    >>> source, seen = Stream(), []
+    >>> source.aggregate_by_key(beacon_counts).map(lambda found: found.frame).sink(seen.append)
+    Output()
+    >>> source.emit(["/b.gif?beaconType=click&ts=1", "/b.gif?beaconType=click&ts=2"])
+    >>> seen[0]["beacons"].to_list()
+    [2]
+    """
+
+    def __init__(
+        self,
+        upstream: Stream,
+        job: Job,
+        *,
+        client: Client | None = None,
+        window: int = 8,
+        **kwargs: Any,
+    ) -> None:
+        self.job, self.client, self.window = job, client, window
+        self.giving_up = threading.Event()
+        self.retries = 0
+        self.failure: BaseException | None = None
+        self._slots = asyncio.Semaphore(window)
+        self._under_way: set[asyncio.Task[None]] = set()
+        # A thread for each batch under way: merging waits for stores, workers and locks.
+        self.threads = ThreadPoolExecutor(window, thread_name_prefix=f"beacons-{job.name}")
+        super().__init__(upstream, ensure_io_loop=client is not None, **kwargs)
+
+    def update(self, x: Any, who: Stream | None = None, metadata: Any = None) -> Any:
+        """Take references, or beacons: a frame, or an iterable of bytes or text."""
+        del who
+        if isinstance(x, Segments):
+            self._retain_refs(metadata or [])
+            return asyncio.ensure_future(self._admit(x, metadata or []))
+        return self._emit(Partials(self.job, self._fold(_frame(x))), metadata=metadata)
+
+    @property
+    def under_way(self) -> int:
+        """Batches admitted and not done yet."""
+        return len(self._under_way)
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way; raise what ended the stream, if something did."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        if self.failure is not None:
+            raise self.failure
+
+    def give_up(self) -> None:
+        """Stop trying again: batches that fail now are left to the next run."""
+        self.giving_up.set()
+
+    def _fold(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if self.client is None:
+            return self.job.fold(frame)
+        future = self.client.submit(_fold_frame, ShippedJob(self.job), frame, pure=False)
+        return future.result()  # type: ignore[no-any-return]
+
+    async def _admit(self, segments: Segments, metadata: Sequence[Any]) -> None:
+        await self._slots.acquire()
+        task = asyncio.ensure_future(self._pass_on(segments, metadata))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _pass_on(self, segments: Segments, metadata: Sequence[Any]) -> None:
+        retry = Retry(stop=self.giving_up, on_retry=self._count_retry)
+        try:
+            partials = SegmentPartials(self.job, segments, self.client, retry)
+            await asyncio.get_running_loop().run_in_executor(self.threads, partials.start)
+            await asyncio.gather(*self._emit(partials, metadata=metadata))
+            # Released only now: the reference count says that the batch is merged.
+            self._release_refs(metadata)
+        except BaseException as error:  # noqa: BLE001 - an exception in the loop would end it silently
+            self.failure = self.failure or error
+            self.stop()
+        finally:
+            self._slots.release()
+
+    def _count_retry(self, _error: Exception) -> None:
+        self.retries += 1
+
+
+def _fold_frame(shipped: ShippedJob, frame: pl.DataFrame) -> pl.DataFrame:
+    return shipped.job.fold(frame)
+
+
+def _frame(beacons: pl.DataFrame | Iterable[bytes | str]) -> pl.DataFrame:
+    if isinstance(beacons, pl.DataFrame):
+        return beacons
+    raw = [line.encode() if isinstance(line, str) else line for line in beacons]
+    return pl.DataFrame({"raw": pl.Series(raw, dtype=pl.Binary)})

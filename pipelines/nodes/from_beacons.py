@@ -1,0 +1,191 @@
+"""The start of a graph: receive beacons into an archive, and emit references to its segments."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from streamz import Source, Stream
+
+from ...stores import Ledger, SegmentId, Seal
+from ..archive import Archive, SegmentRef
+from ..clock import Clock, SystemClock
+from ..cluster import check_workers
+from ..receiver import Receiver
+from ..sources import open_source
+from .aggregate_by_key import aggregate_by_key
+from .references import Segments
+from .store import store
+
+MOST_BYTES = 32 << 20
+"""Of segments in one batch: about a second's work when there is a backlog to catch up with."""
+
+
+@Stream.register_api(staticmethod)
+class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes so
+    """Receive beacons into an archive and emit its segments, each once, as references.
+
+    The truth is the archive's listing less the ledgers of the stores downstream: it is looked at
+    when the graph starts, whenever a receiver publishes, and every ``poll`` seconds. What was
+    merged before is not emitted again; what was received and not merged is.
+
+    Parameters
+    ----------
+    url
+        Where beacons come from; None: only follow what others receive into the archive. A source
+        partition that another process is receiving already is followed, not received twice.
+    archive
+        A folder, its URL, or an `Archive`.
+    partition
+        Width in time of a segment: how long a beacon may wait to be published.
+    max_rows
+        Beacons in a segment, at most.
+    poll
+        Seconds between two looks at the archive when nothing announces a segment.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        archive: Archive | str,
+        partition: str = "1s",
+        max_rows: int = 100_000,
+        poll: float = 1.0,
+        clock: Clock | None = None,
+        start: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        self.archive = Archive.open(archive) if isinstance(archive, str) else archive
+        self.poll, self.clock = poll, clock or SystemClock()
+        self.receivers = [
+            Receiver(
+                of,
+                self.archive,
+                age=partition,
+                max_rows=max_rows,
+                clock=self.clock,
+                on_publish=lambda _ref: self._wake(),
+            )
+            for of in (open_source(url, clock=self.clock).partitions() if url else [])
+        ]
+        self._taken: set[SegmentId] = set()
+        self._sealed: set[Seal] = set()
+        self._taking = threading.Lock()
+        self._hint: asyncio.Event | None = None
+        self._ended = threading.Event()
+        super().__init__(start=start, **kwargs)
+
+    def start(self) -> None:
+        """Check the cluster, take from the ledgers what is merged, and begin to receive.
+
+        Raises
+        ------
+        WorkersDiffer
+            A worker cannot do the work; see `check_workers`.
+        """
+        if not self.stopped:
+            return
+        stores = [node for node in _downstream(self) if isinstance(node, store)]
+        hops = [node for node in _downstream(self) if isinstance(node, aggregate_by_key)]
+        for hop in hops:
+            if hop.client is not None:
+                check_workers(hop.client, self.archive, *(node.target for node in stores))
+        ledgers = [
+            (node.target.segments(generation), node.target.poison(generation))
+            for node in stores
+            for hop in hops
+            for generation in [node.generation(hop.job)]
+        ]
+        self._ledgers: list[Ledger] = [ledger for ledger, _ in ledgers]
+        self._poison = {segment for _, poison in ledgers for segment in poison.segments()}
+        for receiver in self.receivers:
+            receiver.start()
+        self._ended.clear()
+        super().start()
+
+    async def run(self) -> None:
+        """Emit what the archive has, then wait for a hint or for the next look."""
+        self._hint = asyncio.Event()
+        try:
+            while not self.stopped:
+                self._hint.clear()
+                await self._emit_pending()
+                try:
+                    await asyncio.wait_for(self._hint.wait(), self.poll)
+                except TimeoutError:
+                    continue
+        finally:
+            self._ended.set()
+
+    @property
+    def backlog(self) -> int:
+        """Segments published and not emitted yet."""
+        return len(self._pending()[0])
+
+    def stop_receiving(self, *, wait_for_the_end: bool = False) -> None:
+        """Stop the receivers: each publishes what it holds.
+
+        Parameters
+        ----------
+        wait_for_the_end
+            Let sources that end by themselves come to their end.
+        """
+        for receiver in self.receivers:
+            if not (wait_for_the_end and receiver.finite):
+                receiver.stop()
+        for receiver in self.receivers:
+            receiver.join()
+
+    async def drained(self) -> None:
+        """Emit all that is published, and wait until it is merged."""
+        self.stopped = True
+        self._wake()
+        await asyncio.to_thread(self._ended.wait)
+        await self._emit_pending()
+        for node in _downstream(self):
+            if isinstance(node, aggregate_by_key):
+                await node.drained()
+
+    async def _emit_pending(self) -> None:
+        while (batch := await asyncio.to_thread(self._next)) is not None:
+            await asyncio.gather(*self._emit(batch))
+
+    def _next(self) -> Segments | None:
+        """Take the next batch of what is published, merged by nobody and not taken yet."""
+        with self._taking:
+            refs, seals = self._pending()
+            if not refs and not seals:
+                return None
+            batch, size = [], 0
+            for ref in refs:
+                batch.append(ref)
+                size += ref.size
+                if size >= MOST_BYTES:
+                    break
+            self._taken.update(ref.id for ref in batch)
+            self._sealed.update(seals)
+            return Segments(self.archive, tuple(batch), tuple(seals))
+
+    def _pending(self) -> tuple[list[SegmentRef], list[Seal]]:
+        refs = [
+            ref
+            for ref in self.archive.segments()
+            if ref.id not in self._taken
+            and ref.id not in self._poison
+            and not (self._ledgers and all(ref.id in ledger for ledger in self._ledgers))
+        ]
+        seals = [seal for seal in self.archive.seals() if seal not in self._sealed]
+        return refs, seals
+
+    def _wake(self) -> None:
+        if self._hint is not None:
+            self.loop.add_callback(self._hint.set)
+
+
+def _downstream(node: Stream) -> Iterator[Stream]:
+    for below in node.downstreams:
+        yield below
+        yield from _downstream(below)

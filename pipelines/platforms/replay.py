@@ -1,0 +1,153 @@
+"""Replay: apply to a store whatever its ledger lacks of the archive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from distributed import Client
+
+from ...stores import Generation, MergeableStore, open_store
+from ..archive import Archive, SegmentRef
+from ..cluster import check_workers
+from ..generation import open_generation
+from ..job import Job
+from ..nodes.references import SegmentPartials, Segments
+from ..progress import BatchProgress
+from ..retry import Retry
+from ..window import parse_instant
+from .memory import chunks
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay did, or with ``dry_run`` would do."""
+
+    job: str
+    segments: int
+    """Segments that the store lacked."""
+    already_merged: int
+    """Segments of the selection that were in the ledger."""
+    done: BatchProgress
+    seconds: float
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        if self.dry_run:
+            return f"{self.job}: would merge {self.segments} segments"
+        if not self.segments:
+            return f"{self.job}: nothing to merge, all {self.already_merged} segments are merged"
+        rate = self.done.num_input_rows / self.seconds if self.seconds else 0.0
+        rejected = self.done.num_rejected_rows
+        text = (
+            f"{self.job}: merged {self.done.merged_segments} segments, "
+            f"{self.done.num_input_rows:,} beacons in {self.seconds:.1f} s ({rate:,.0f}/s)"
+        )
+        return text + (f", {rejected:,} in quarantine" if rejected else "")
+
+
+def replay(
+    job: Job,
+    *,
+    archive: Archive | str,
+    store: MergeableStore | str,
+    client: Client | None = None,
+    since: datetime | str | None = None,
+    until: datetime | str | None = None,
+    dry_run: bool = False,
+    on_progress: Callable[[BatchProgress, int], None] = lambda _done, _of: None,
+) -> Replay:
+    """Merge into a store the segments of an archive that are not in its ledger.
+
+    Running it again merges nothing. Segments that were set aside as poison are tried again.
+
+    Parameters
+    ----------
+    client
+        Fold and merge on its workers; None: in this process.
+    since, until
+        Whole segments, by time of receipt.
+    dry_run
+        Only say what would be merged.
+    on_progress
+        Called after each batch, with what it did and the number of segments in all.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no archive.
+    JobChanged
+        The store holds the job under another definition.
+    WorkersDiffer
+        A worker has other versions, or cannot see the archive or the store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from beaconfold import open_store, replay, stream
+    >>> from beaconfold.pipelines.jobs import beacon_counts
+    >>> folder, store = tempfile.mkdtemp(), open_store("memory://")
+    >>> beacons = "synthetic://?count=1000&rate=0"
+    >>> with stream(beacon_counts, source=beacons, archive=folder, store=store) as run:
+    ...     _ = run.drain()
+    >>> print(replay(beacon_counts, archive=folder, store=store))
+    beacon-counts: nothing to merge, all 1 segments are merged
+    """
+    began = time.perf_counter()
+    archive = Archive.open(archive, create=False) if isinstance(archive, str) else archive
+    store = open_store(store) if isinstance(store, str) else store
+    generation = open_generation(job, store)
+    if client is not None:
+        check_workers(client, archive, store)
+    selected = archive.segments(
+        since=parse_instant(since) if since else None,
+        until=parse_instant(until) if until else None,
+    )
+    ledger = store.segments(generation)
+    lacking = [ref for ref in selected if ref.id not in ledger]
+    done = BatchProgress()
+    if not dry_run:
+        for ref in lacking:
+            store.poison(generation).waive(ref.id)
+        for batch in _batches(job, archive, store, generation, lacking, client):
+            done = done + batch
+            on_progress(batch, len(lacking))
+        store.record_seals(generation, archive.seals())
+    return Replay(
+        job.name,
+        len(lacking),
+        len(selected) - len(lacking),
+        done,
+        time.perf_counter() - began,
+        dry_run,
+    )
+
+
+def _batches(
+    job: Job,
+    archive: Archive,
+    store: MergeableStore,
+    generation: Generation,
+    refs: Sequence[SegmentRef],
+    client: Client | None,
+) -> Iterator[BatchProgress]:
+    workers = len(client.scheduler_info()["workers"]) if client is not None else 1
+    stop = threading.Event()
+
+    def run(piece: Sequence[SegmentRef]) -> BatchProgress:
+        segments = Segments(archive, tuple(piece))
+        return SegmentPartials(job, segments, client, Retry(stop=stop)).merge_into(
+            store, generation
+        )
+
+    # Twice as many batches under way as there are workers: one folds while another is merged.
+    with ThreadPoolExecutor(2 * workers if client is not None else 1) as threads:
+        try:
+            yield from threads.map(run, chunks(refs))
+        finally:
+            stop.set()
+            threads.shutdown(wait=True, cancel_futures=True)
