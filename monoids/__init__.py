@@ -3,6 +3,7 @@
 from .aggregator import Aggregator, CellError, DeclaredExpr, restore
 from .count import Count
 from .expression import NotRowWise, OpaqueExpression, canonical
+from .extrema import Max, Min
 from .monoid import Monoid
 from .product import Product
 from .sum import Sum
@@ -12,6 +13,8 @@ __all__ = [
     "CellError",
     "Count",
     "DeclaredExpr",
+    "Max",
+    "Min",
     "Monoid",
     "NotRowWise",
     "OpaqueExpression",

@@ -99,11 +99,10 @@ class Sum(Aggregator):
             raise TypeError(f"{self} must be bound to its input's data types first: use bind()")
         if self._result == pl.Float64:
             return self.rows().cast(pl.Float64).implode()
-        if self.source.is_integer() and self.source != pl.Int128:
-            values = self.rows()
-            # A group has fewer than 2**32 rows of 64 bits: their sum cannot leave 128 bits.
-            return pl.when(values.count() > 0).then(values.cast(pl.Int128).sum())
-        return halves(self.rows(pl.col(self.column).to_physical().cast(pl.Int128)))
+        values = self.rows().to_physical().cast(pl.Int128)
+        if _is_narrow(self.source):
+            return pl.when(values.count() > 0).then(values.sum())
+        return halves(values)
 
     def fold_states(self, folded: pl.Series) -> pl.Series:
         """Build states: accumulators, or checked totals."""
@@ -138,3 +137,10 @@ class Sum(Aggregator):
         if self.dtype is None:
             raise TypeError(f"{self} must be bound to its input's data types first: use bind()")
         return self.dtype
+
+
+def _is_narrow(source: pl.DataType) -> bool:
+    """Say whether the values of a group, fewer than 2**32, cannot overflow their sum."""
+    if isinstance(source, pl.Decimal):
+        return source.precision <= 28  # noqa: PLR2004 - 10**28 * 2**32 < 10**38
+    return source != pl.Int128
