@@ -1,1 +1,19 @@
-"""Beaconfold."""
+"""The archive: a log of immutable segments that receivers write and everything else reads."""
+
+from .archive import Archive, Fenced
+from .identity import LAYOUT, ArchiveChanged, ArchiveLayoutError
+from .lease import Lease
+from .segment import RAW, SegmentHeader, SegmentRef, SegmentUnreadable
+
+__all__ = [
+    "LAYOUT",
+    "RAW",
+    "Archive",
+    "ArchiveChanged",
+    "ArchiveLayoutError",
+    "Fenced",
+    "Lease",
+    "SegmentHeader",
+    "SegmentRef",
+    "SegmentUnreadable",
+]

@@ -1,0 +1,95 @@
+"""What a source of beacons is: partitions that can be read from a position on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from ..archive.segment import RAW
+
+ARRIVING: Final = pl.Schema({name: dtype for name, dtype in RAW.items() if name != "received"})
+"""The columns of a batch: a raw frame's, but for the time of receipt, which the receiver adds."""
+
+NOTHING: Final = pl.DataFrame(schema=ARRIVING)
+"""The batch of a source that is idle."""
+
+_NONE_KNOWN: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+
+
+class SourceUnreadable(ValueError):
+    """A source's data are broken, or not what the archive has read so far; names the source."""
+
+
+class Batch(NamedTuple):
+    """Beacons that arrived together.
+
+    Parameters
+    ----------
+    frame
+        Columns as `ARRIVING`; may be empty. Where a row has an ``offset``, a reader can resume at
+        it: reading on from it gives this row first.
+    position
+        Where reading resumes after these beacons; None where the source has no positions.
+    """
+
+    frame: pl.DataFrame
+    position: int | None
+
+
+class SourcePartition(ABC):
+    """One ordered stream of beacons, received by one receiver at a time."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Name of the partition in the archive: stable, a safe file name, no credentials."""
+
+    def about(self) -> dict[str, Any]:
+        """Tell what to record of this source in the archive, as JSON; no credentials."""
+        return {}
+
+    @abstractmethod
+    def read(self, position: int | None) -> Iterator[Batch]:
+        """Read on from a position that a batch gave, or from the beginning.
+
+        The iterator ends where a finite source does. A live one yields an empty batch a few times
+        a second while it is idle, so that its reader can look at the clock and be stopped;
+        closing the iterator releases what it holds.
+
+        Raises
+        ------
+        SourceUnreadable
+            The data are broken, or end before the position. What could be read whole was yielded.
+        """
+
+    def acknowledge(self, position: int | None) -> None:  # noqa: B027 - most need not know
+        """Tell the source that all before the position is durable."""
+
+
+class Source(ABC):
+    """Where beacons come from: one or more partitions."""
+
+    @abstractmethod
+    def partitions(
+        self, known: Mapping[str, Mapping[str, Any]] = _NONE_KNOWN
+    ) -> list[SourcePartition]:
+        """List the partitions.
+
+        Parameters
+        ----------
+        known
+            What the archive recorded of the partitions it has, by name (`Archive.sources`): a
+            source that can change its looks, as a file that grows or is rotated, is recognised
+            by it.
+
+        Raises
+        ------
+        FileNotFoundError
+            The source is not there.
+        ValueError
+            Two partitions cannot be told apart.
+        """
