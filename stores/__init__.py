@@ -1,1 +1,1 @@
-"""Beaconfold."""
+"""Stores of mergeable states: backends, the ledger of merged segments, queries."""

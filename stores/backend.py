@@ -52,9 +52,9 @@ class Backend(ABC):
     Merging, codecs and retries are written once above it (`MergeableStore`), so a backend knows
     nothing of monoids. `beaconfold.stores.testing.BackendContract` checks every promise made here.
 
-    A backend is used by many threads and processes at once. It is pickled by address: unpickled
-    elsewhere it must be the same store (the same `id`), or raise `StoreError`. It opens
-    connections when it first needs them and keeps none across a fork.
+    A backend is used by many threads and processes at once. It is pickled by address, and opens
+    connections when it first needs them; where the address leads to another store than the one
+    that was pickled (another `id`), every use raises `StoreError`. No connection crosses a fork.
 
     Attributes
     ----------
@@ -69,6 +69,16 @@ class Backend(ABC):
     url: str
     id: str
     shards: int
+
+    @abstractmethod
+    def check(self) -> None:
+        """Find out whether the store can be reached from here, and is the one meant.
+
+        Raises
+        ------
+        StoreError
+            If it is not.
+        """
 
     @abstractmethod
     def register(self, generation: Generation) -> Generation:

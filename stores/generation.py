@@ -1,9 +1,9 @@
 """A generation: one definition of a job, and the states that a store keeps for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import polars as pl
 
@@ -47,6 +47,30 @@ class Generation:
     revision: int
     state: State = field(compare=False)
     declaration: Mapping[str, Any] = field(compare=False, repr=False)
+
+    @classmethod
+    def declared(cls, declaration: Mapping[str, Any], revision: int = 0) -> Self:
+        """Make the generation that a declaration describes, as yet in no store.
+
+        Raises
+        ------
+        ValueError
+            If a name of a column cannot be stored.
+        """
+        names = [*declaration["keys"], *declaration["aggregates"]]
+        for name in declaration["aggregates"]:
+            if name.lower() in RESERVED:
+                raise ValueError(f"rename the aggregate {name!r}: a store has a column of its own")
+        if len({name.lower() for name in names}) < len(names):
+            raise ValueError(f"names that differ only in case, or not at all: {', '.join(names)}")
+        job, fingerprint = declaration["job"], declaration["fingerprint"]
+        return cls(job, fingerprint, revision, "building", declaration)
+
+    def with_product(self, product: Product) -> Self:
+        """Bring the aggregates along, where the declaration is not enough to restore them."""
+        same = replace(self)
+        same.__dict__["product"] = product
+        return same
 
     @property
     def id(self) -> str:

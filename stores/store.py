@@ -1,0 +1,483 @@
+"""The mergeable store: monoids merged into a backend's shards, exactly once for each segment."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any, NamedTuple, Self
+
+import polars as pl
+
+from ..monoids.product import Product
+from .backend import Backend, ShardHead, ShardWrite
+from .cells import CELL, Cells
+from .clock import Clock, SystemClock
+from .documents import Poison, Quarantine
+from .dump import digest, dump
+from .errors import GenerationDropped, GenerationRetired, UnknownJob
+from .generation import Generation
+from .ledger import Ledger
+from .query import query
+from .segments import Seal, SegmentId
+from .times import instant
+
+FIRST_WAIT, LONGEST_WAIT = 0.005, 1.0
+"""Bounds of the back-off after a conflict, in seconds."""
+
+
+class Applied(NamedTuple):
+    """What `MergeableStore.apply` did, shard by shard.
+
+    Attributes
+    ----------
+    merged
+        Shards that took the partials and recorded the segments.
+    known
+        Shards that had all the segments already: nothing was merged.
+    missing
+        Shards that had some of them: nothing was merged there either, and these are those that
+        the shard lacks. Fold them alone, and apply them to this shard.
+    """
+
+    merged: frozenset[int]
+    known: frozenset[int]
+    missing: Mapping[int, frozenset[SegmentId]]
+
+
+Change = Callable[[dict[int, ShardHead], pl.DataFrame, pl.DataFrame], list[ShardWrite]]
+"""From the heads and rows that were read, and the rows to bring in, to what shall be written."""
+
+
+@dataclass(frozen=True)
+class MergeableStore:
+    """States of jobs by key and window, with a ledger of the segments that are in them.
+
+    A frame of *partials* has the job's key columns, ``window`` (its start, ``Datetime("us",
+    "UTC")``; absent for a job without windows) and a column of states for each aggregate.
+
+    Parameters
+    ----------
+    backend
+        Where the states are kept.
+    clock
+        Dates rows, and waits between attempts.
+
+    Examples
+    --------
+    >>> from beaconfold.monoids import Count
+    >>> from beaconfold.stores import SegmentId, open_store
+    >>> store = open_store("memory://")
+    >>> generation = store.register(
+    ...     {
+    ...         "layout": 1,
+    ...         "job": "clicks",
+    ...         "fingerprint": "9f2c41aa77e0",
+    ...         "window_us": None,
+    ...         "keys": {"publisher": "String"},
+    ...         "aggregates": {"clicks": Count().declare()},
+    ...     }
+    ... )
+    >>> partials = pl.DataFrame({"publisher": ["p1"], "clicks": [3]})
+    >>> segment = SegmentId("a1", "web", 1, 0)
+    >>> len(store.apply(generation, [segment], partials).merged)
+    64
+    >>> len(store.apply(generation, [segment], partials).known)
+    64
+    >>> store.query("clicks").rows()
+    [('p1', 3)]
+    """
+
+    backend: Backend
+    clock: Clock = field(default_factory=SystemClock)
+    random: Random = field(default_factory=Random, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave the random numbers behind: two copies must not wait in step."""
+        return MergeableStore, (self.backend, self.clock)
+
+    @property
+    def id(self) -> str:
+        """Random text made with the store: the same wherever the same store is opened."""
+        return self.backend.id
+
+    @property
+    def url(self) -> str:
+        """Address that opens this store again, from any working directory."""
+        return self.backend.url
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return self.backend.shards
+
+    # Generations
+
+    def register(
+        self, declaration: Mapping[str, Any], revision: int = 0, product: Product | None = None
+    ) -> Generation:
+        """Make a job's generation known to the store; doing it again changes nothing.
+
+        The first generation of a job becomes live at once, later ones are building.
+
+        Parameters
+        ----------
+        declaration
+            The job in JSON, as `Generation` describes it.
+        revision
+            Distinguishes rebuilds of one declaration.
+        product
+            The aggregates, where the declaration is not enough to restore them.
+
+        Returns
+        -------
+        Generation
+            With the state that it has in the store.
+        """
+        generation = Generation.declared(declaration, revision)
+        if product is None:
+            return self.backend.register(generation)
+        return self.backend.register(generation.with_product(product)).with_product(product)
+
+    def generations(self, job: str | None = None) -> list[Generation]:
+        """Return the generations of a job, or of all, in order of registration."""
+        return [found for found in self.backend.generations() if job in (None, found.job)]
+
+    def live(self, job: str) -> Generation:
+        """Return the generation that readers of a job see.
+
+        Raises
+        ------
+        UnknownJob
+            If the store has no such job; lists those that it has.
+        """
+        found = self.backend.live(job)
+        if found is None:
+            jobs = ", ".join(sorted({each.job for each in self.backend.generations()}))
+            raise UnknownJob(f"no job {job!r} in this store; it holds: {jobs or 'none yet'}")
+        return found
+
+    def switch(self, generation: Generation) -> None:
+        """Make this the generation that readers see, in one atomic step.
+
+        Its predecessor goes on taking merges, so that one can switch back, until it is retired.
+        """
+        self.backend.switch(generation)
+
+    def retire(self, generation: Generation) -> None:
+        """Stop a generation from taking merges; its states can still be read."""
+        self.backend.close_generation(generation, "retired")
+
+    def drop(self, generation: Generation) -> None:
+        """Delete a generation's states, and remember that they were: it cannot come back."""
+        self.backend.close_generation(generation, "dropped")
+
+    # Segments
+
+    def apply(
+        self,
+        generation: Generation,
+        segments: Iterable[SegmentId],
+        partials: pl.DataFrame,
+        *,
+        seals: Iterable[Seal] = (),
+        shards: Collection[int] | None = None,
+        clock: Clock | None = None,
+    ) -> Applied:
+        """Merge the partials of some segments into every shard that lacks them all.
+
+        Each shard decides by its own ledger, in one transaction: it has none of the segments and
+        takes everything, or has them all and takes nothing, or has some and says which it lacks.
+        Every shard records every segment, also one that gets no keys. Applying twice, from two
+        places at once, or again after a crash gives the states of applying once.
+
+        Parameters
+        ----------
+        generation
+            Where to.
+        segments
+            What the partials were folded from, all of it.
+        partials
+            States by key and window; a cell may occur more than once.
+        seals
+            Lengths of epochs that became known; recorded with the segments.
+        shards
+            Apply to these shards only; keys of others are left out.
+        clock
+            In place of the store's own.
+
+        Raises
+        ------
+        GenerationRetired, GenerationDropped
+            If the generation takes no more merges.
+        CellError
+            If a total overflows; the message names the cell, and its shard took nothing.
+        """
+        wanted, seals = frozenset(segments), list(seals)
+        if not wanted and partials.height:
+            raise ValueError("partials of no segments: name them, or use merge() without any")
+        decided: dict[bytes, tuple[frozenset[SegmentId], bytes]] = {}
+        outcome: dict[int, frozenset[SegmentId]] = {}
+        cells = Cells(generation, self.shards)
+
+        def change(
+            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+        ) -> list[ShardWrite]:
+            for head in heads.values():
+                if head.ledger not in decided:
+                    ledger = Ledger.decode(head.ledger)
+                    lacking = frozenset(ledger.missing(wanted))
+                    decided[head.ledger] = lacking, ledger.add(lacking, seals).encode()
+            outcome.update({shard: decided[head.ledger][0] for shard, head in heads.items()})
+            taking = [shard for shard in heads if outcome[shard] == wanted]
+            merged = cells.split(cells.plus(found, rows, taking), (clock or self.clock).now())
+            return [
+                ShardWrite(shard, head.version, ledger, merged.get(shard, cells.no_rows))
+                for shard, head in heads.items()
+                for lacking, ledger in [decided[head.ledger]]
+                if lacking in (wanted, frozenset()) and ledger != head.ledger
+            ]
+
+        self._transact(generation, cells.rows(partials), change, shards, clock)
+        return Applied(
+            frozenset(shard for shard, lacking in outcome.items() if lacking and lacking == wanted),
+            frozenset(shard for shard, lacking in outcome.items() if not lacking),
+            {shard: left for shard, left in outcome.items() if left and left != wanted},
+        )
+
+    def record_seals(self, generation: Generation, seals: Iterable[Seal]) -> None:
+        """Record lengths of epochs on every shard, so that its ledger can shrink."""
+        seals = list(seals)
+        cells = Cells(generation, self.shards)
+
+        def change(
+            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+        ) -> list[ShardWrite]:
+            del found, rows
+            ledgers = {old: Ledger.decode(old).add((), seals).encode() for old in _ledgers(heads)}
+            return [
+                ShardWrite(shard, head.version, ledgers[head.ledger], cells.no_rows)
+                for shard, head in heads.items()
+                if ledgers[head.ledger] != head.ledger
+            ]
+
+        self._transact(generation, cells.no_cells, change)
+
+    def ledgers(self, generation: Generation) -> dict[int, Ledger]:
+        """Return each shard's ledger."""
+        cells = Cells(generation, self.shards)
+        heads, _ = self.backend.read(generation, range(self.shards), cells.no_cells)
+        decoded = {each: Ledger.decode(each) for each in _ledgers(heads)}
+        return {shard: decoded[head.ledger] for shard, head in heads.items()}
+
+    def segments(self, generation: Generation) -> Ledger:
+        """Return the segments that are merged: those that no shard lacks."""
+        first, *others = {id(each): each for each in self.ledgers(generation).values()}.values()
+        for other in others:
+            first &= other
+        return first
+
+    # Cells
+
+    def get(self, generation: Generation, keys: pl.DataFrame) -> pl.DataFrame:
+        """Look cells up by key columns and ``window``; returns the partials of those that exist."""
+        cells = Cells(generation, self.shards)
+        wanted = cells.names(keys)
+        heads, found = self.backend.read(generation, wanted["shard"].unique().to_list(), wanted)
+        _check(generation, heads, reading=True)
+        return cells.partials(found)
+
+    def put(self, generation: Generation, partials: pl.DataFrame) -> None:
+        """Set cells to these states, whatever they held."""
+        self._write(generation, partials, lambda _found, rows: rows)
+
+    def merge(self, generation: Generation, partials: pl.DataFrame) -> None:
+        """Add states to cells without a segment's name: at least once, if one tries again."""
+        cells = Cells(generation, self.shards)
+        self._write(generation, partials, cells.plus)
+
+    def delete(self, generation: Generation, keys: pl.DataFrame) -> None:
+        """Delete cells by key columns and ``window``; those that are not there do not matter."""
+        cells = Cells(generation, self.shards)
+
+        def change(
+            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+        ) -> list[ShardWrite]:
+            del found
+            return [
+                ShardWrite(
+                    int(shard),
+                    heads[int(shard)].version,
+                    heads[int(shard)].ledger,
+                    cells.no_rows,
+                    gone.drop("shard"),
+                )
+                for (shard,), gone in rows.partition_by("shard", as_dict=True).items()
+            ]
+
+        self._transact(generation, cells.names(keys), change)
+
+    # Reading
+
+    def states(self, generation: Generation) -> pl.DataFrame:
+        """Return all partials of a generation, sorted by key columns and window."""
+        cells = Cells(generation, self.shards)
+        return cells.partials(self._rows(generation)).sort(generation.group)
+
+    def scan(
+        self,
+        generation: Generation,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the partials of windows that start within bounds, in frames of bounded size."""
+        cells = Cells(generation, self.shards)
+        for rows in self.backend.scan(
+            generation,
+            since=None if since is None else instant(since),
+            until=None if until is None else instant(until),
+        ):
+            yield cells.partials(rows)
+
+    def dump(self, generation: Generation) -> bytes:
+        """Write all cells in canonical order and form: equal states give equal bytes."""
+        return b"".join(dump(generation, self._rows(generation)))
+
+    def digest(self, generation: Generation) -> str:
+        """Return the SHA-256 of `dump`, in hexadecimal."""
+        return digest(generation, self._rows(generation))
+
+    def query(
+        self,
+        job: str,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        every: str | None = None,
+        where: Mapping[str, Any] | pl.Expr | None = None,
+        top: int | None = None,
+        by: str | None = None,
+    ) -> pl.DataFrame:
+        """Present what readers of a job see, as `beaconfold.stores.query.query` describes.
+
+        Raises
+        ------
+        UnknownJob
+            If the store has no such job.
+        """
+        return query(
+            self.backend,
+            self.live(job),
+            since=since,
+            until=until,
+            every=every,
+            where=where,
+            top=top,
+            by=by,
+        )
+
+    # Documents
+
+    def quarantine(self, generation: Generation) -> Quarantine:
+        """Return the beacons of a generation that could not be decoded."""
+        return Quarantine(self.backend, generation)
+
+    def poison(self, generation: Generation) -> Poison:
+        """Return the segments of a generation that could not be folded."""
+        return Poison(self.backend, generation, self.clock)
+
+    def check(self) -> None:
+        """Find out whether the store can be reached from here, and is the one that was meant.
+
+        Raises
+        ------
+        StoreError
+            If it is not.
+        """
+        self.backend.check()
+
+    def close(self) -> None:
+        """Close connections; using the store again opens them anew."""
+        self.backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    # The transaction
+
+    def _transact(
+        self,
+        generation: Generation,
+        rows: pl.DataFrame,
+        change: Change,
+        shards: Collection[int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Read shards, change them and commit; those that somebody else changed, over again.
+
+        Shards that were lost to somebody else are tried again in halves: the fewer at a time, the
+        shorter the moment in which they can be lost, so that a large merge gets through among
+        many small ones.
+        """
+        shards = range(self.shards) if shards is None else sorted(set(shards))
+        todo, attempt = [list(shards)], 0
+        while todo:
+            part = todo.pop()
+            mine = rows
+            if len(part) < self.shards:
+                mine = rows.filter(pl.col("shard").is_in(part))
+            heads, found = self.backend.read(generation, part, mine.select("shard", *CELL))
+            _check(generation, heads)
+            writes = change(heads, found, mine)
+            landed = self.backend.commit(generation, writes)
+            lost = [write.shard for write, done in zip(writes, landed, strict=True) if not done]
+            if not lost:
+                attempt = 0
+                continue
+            self.random.shuffle(lost)
+            half = (len(lost) + 1) // 2
+            todo += [each for each in (lost[:half], lost[half:]) if each]
+            longest = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
+            (clock or self.clock).sleep(self.random.uniform(0, longest))
+            attempt += 1
+
+    def _write(
+        self,
+        generation: Generation,
+        partials: pl.DataFrame,
+        plus: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
+    ) -> None:
+        """Write cells without touching the ledger."""
+        cells = Cells(generation, self.shards)
+
+        def change(
+            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+        ) -> list[ShardWrite]:
+            return [
+                ShardWrite(shard, heads[shard].version, heads[shard].ledger, merged)
+                for shard, merged in cells.split(plus(found, rows), self.clock.now()).items()
+            ]
+
+        rows = cells.rows(partials)
+        self._transact(generation, rows, change, rows["shard"].unique().to_list())
+
+    def _rows(self, generation: Generation) -> pl.DataFrame:
+        cells = Cells(generation, self.shards)
+        return pl.concat([cells.no_rows, *self.backend.scan(generation)]).drop("updated_at")
+
+
+def _ledgers(heads: Mapping[int, ShardHead]) -> set[bytes]:
+    """Return the different ledgers of some shards: mostly one."""
+    return {head.ledger for head in heads.values()}
+
+
+def _check(
+    generation: Generation, heads: Mapping[int, ShardHead], *, reading: bool = False
+) -> None:
+    """Refuse a generation that takes no merges, or has nothing to read."""
+    states = {head.state for head in heads.values()}
+    if "dropped" in states:
+        raise GenerationDropped(f"{generation} was dropped: backfill the job to build it again")
+    if "retired" in states and not reading:
+        raise GenerationRetired(f"{generation} was retired: readers use a newer generation")
