@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+BENCHMARKS := $(patsubst benchmarks/%.py,-m %,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
@@ -21,8 +22,9 @@ check: $(DEV) ## lint, formatting, types and the import contracts, without the t
 	@mkdir -p $(VENV)/typing
 	@# A checkout's folder may have any name: mypy sees it under the package's own.
 	@ln -sfn ../.. $(VENV)/typing/beaconfold
-	@cd $(VENV)/typing && ../bin/mypy --config-file beaconfold/pyproject.toml \
-		-m beaconfold -p beaconfold.monoids -p beaconfold.stores -p beaconfold.pipelines
+	@cd $(VENV)/typing && MYPYPATH=beaconfold/benchmarks ../bin/mypy \
+		--config-file beaconfold/pyproject.toml -m beaconfold -p beaconfold.monoids \
+		-p beaconfold.stores -p beaconfold.pipelines $(BENCHMARKS)
 	@$(BIN)/lint-imports
 
 bench: $(DEV) ## time the main job beside Polars and DuckDB on the same 5 million beacons
