@@ -25,7 +25,7 @@ check: $(DEV) ## lint, formatting, types and the import contracts, without the t
 	@cd $(VENV)/typing && MYPYPATH=beaconfold/benchmarks ../bin/mypy \
 		--config-file beaconfold/pyproject.toml -m beaconfold -p beaconfold.monoids \
 		-p beaconfold.stores -p beaconfold.pipelines $(BENCHMARKS)
-	@$(BIN)/lint-imports
+	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
 bench: $(DEV) ## time the main job beside Polars and DuckDB on the same 5 million beacons
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
