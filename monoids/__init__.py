@@ -4,6 +4,7 @@ from .aggregator import Aggregator, CellError, DeclaredExpr, restore
 from .count import Count
 from .expression import NotRowWise, OpaqueExpression, canonical
 from .extrema import Max, Min
+from .lift import Lifted
 from .monoid import Monoid
 from .product import Product
 from .sum import Sum
@@ -13,6 +14,7 @@ __all__ = [
     "CellError",
     "Count",
     "DeclaredExpr",
+    "Lifted",
     "Max",
     "Min",
     "Monoid",

@@ -180,6 +180,11 @@ class Aggregator(ABC):
     @classmethod
     def from_declaration(cls, declaration: Mapping[str, Json]) -> Self:
         """Build what `declare` described: bound, but unable to evaluate ``where``."""
+        if declaration.get("version") != cls.version:
+            raise ValueError(
+                f"states of {cls.kind!r} have version {declaration.get('version')}; "
+                f"this installation reads version {cls.version}"
+            )
         fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         values: dict[str, object] = {}
         for name, value in declaration.items():
@@ -245,15 +250,11 @@ def restore(declaration: Mapping[str, Json]) -> Aggregator:
     >>> restore(Count().declare())
     Count(where=None)
     """
-    kind, version = declaration.get("kind"), declaration.get("version")
+    kind = declaration.get("kind")
     cls = _REGISTRY.get(str(kind))
     if cls is None:
         known = ", ".join(sorted(_REGISTRY))
         raise ValueError(f"unknown aggregator {kind!r}: import its module; known are {known}")
-    if version != cls.version:
-        raise ValueError(
-            f"states of {kind!r} have version {version}; this installation reads {cls.version}"
-        )
     return cls.from_declaration(declaration)
 
 

@@ -222,7 +222,9 @@ class _Read(NamedTuple):
         data, starts = read_bytes(states)
         header, lengths = starts[:-1], np.diff(starts)
         sound = (lengths >= _HEADER) & (lengths % 4 == _HEADER)
-        if not (sound.all() and (data[header] == _VERSION).all()):
+        if not (
+            sound.all() and (data[header] == _VERSION).all() and (data[header + 1] <= _NAN).all()
+        ):
             raise ValueError(f"not the state of a float sum of version {_VERSION}")
         limbs = np.ones(len(data), bool)
         limbs[: starts[0]] = limbs[starts[-1] :] = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -12,8 +13,9 @@ T = TypeVar("T")
 class Monoid(ABC, Generic[T]):
     """A set of values with an associative `plus` and its identity `zero`, as in Algebird.
 
-    Subclasses define `zero` and `plus`, and say which further laws hold. Neither argument of
-    `plus` may be changed by it. `beaconfold.monoids.laws.check_monoid` tests a monoid's laws, and
+    Subclasses define `zero` and `plus`, and say which further laws hold. `plus` may change neither
+    of its arguments. A monoid whose values are not plain JSON defines `encode` and `decode` too, if
+    they are to be stored. `beaconfold.monoids.laws.check_monoid` tests a monoid's laws, and
     `beaconfold.monoids.Lifted` makes an aggregator of it.
 
     Attributes
@@ -35,8 +37,15 @@ class Monoid(ABC, Generic[T]):
     ...
     ...     def plus(self, left, right):
     ...         return left | right
-    >>> sorted(Union().sum([frozenset("ab"), frozenset("bc")]))
-    ['a', 'b', 'c']
+    ...
+    ...     def encode(self, value):
+    ...         return ",".join(sorted(value)).encode()
+    ...
+    ...     def decode(self, data):
+    ...         return frozenset(data.decode().split(",")) if data else frozenset()
+    >>> union = Union()
+    >>> union.encode(union.sum([frozenset("ab"), frozenset("bc")]))
+    b'a,b,c'
     """
 
     commutative: ClassVar[bool] = True
@@ -57,3 +66,12 @@ class Monoid(ABC, Generic[T]):
         for value in values:
             total = self.plus(total, value)
         return total
+
+    def encode(self, value: T) -> bytes:
+        """Write a value; equal values as equal bytes. By default JSON, with sorted keys."""
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return text.encode()
+
+    def decode(self, data: bytes) -> T:
+        """Read what `encode` wrote."""
+        return cast("T", json.loads(data))
