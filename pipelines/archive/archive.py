@@ -303,6 +303,7 @@ class Archive:
 
     def lease(self, partition: str) -> Lease | None:
         """Read the last sign of life of a partition's receiver; None if it has stopped cleanly."""
+        self.check()
         try:
             return Lease.decode(self.folder.path(names.lease(partition)).read_bytes())
         except (FileNotFoundError, ValueError):

@@ -17,7 +17,7 @@ ARRIVING: Final = pl.Schema({name: dtype for name, dtype in RAW.items() if name 
 NOTHING: Final = pl.DataFrame(schema=ARRIVING)
 """The batch of a source that is idle."""
 
-_NONE_KNOWN: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+NONE_KNOWN: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
 
 
 class SourceUnreadable(ValueError):
@@ -42,6 +42,11 @@ class Batch(NamedTuple):
 
 class SourcePartition(ABC):
     """One ordered stream of beacons, received by one receiver at a time."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether it ends by itself."""
+        return True
 
     @property
     @abstractmethod
@@ -75,7 +80,7 @@ class Source(ABC):
 
     @abstractmethod
     def partitions(
-        self, known: Mapping[str, Mapping[str, Any]] = _NONE_KNOWN
+        self, known: Mapping[str, Mapping[str, Any]] = NONE_KNOWN
     ) -> list[SourcePartition]:
         """List the partitions.
 

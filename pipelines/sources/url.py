@@ -1,0 +1,124 @@
+"""Which source a URL means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote
+
+from ..clock import Clock, SystemClock
+from ..window import parse_duration, parse_instant
+from .beacons import Beacons
+from .file import FileSource
+from .parameters import number, one_of, read_parameters
+from .source import Source
+from .stdin import StdinSource
+from .synthetic import SyntheticSource
+
+# A question mark may also be part of a glob: it begins a query if a parameter follows.
+_QUERY: Final = re.compile(r"\?(?=[A-Za-z_]+=)")
+
+
+def open_source(url: str, *, clock: Clock | None = None) -> Source:
+    """Open a source of beacons.
+
+    Parameters
+    ----------
+    url
+        ``file:///path/*.log.gz``, a plain path, a glob or a folder, each with ``?identity=path``
+        if files begin alike; ``stdin://``; ``synthetic://?rate=1000&seed=0&count=…&publishers=100``
+        ``&users=10000&start=…&malformed=0.01&disorder=5s``, where ``rate=max`` is unpaced.
+    clock
+        Paces the source, where it is one that has a pace.
+
+    Raises
+    ------
+    ValueError
+        The URL is of an unknown kind, or has a parameter that is unknown or cannot be read.
+
+    Examples
+    --------
+    >>> open_source("synthetic://?rate=max&seed=7").beacons.seed
+    7
+    >>> open_source("file:///var/log/beacons-?.log?identity=path").pattern
+    '/var/log/beacons-?.log'
+    >>> open_source("gopher://beacons")
+    Traceback (most recent call last):
+    ...
+    ValueError: beacons cannot be read from gopher://…: use file, stdin, synthetic
+    """
+    place, query = url, ""
+    if match := _QUERY.search(url):
+        place, query = url[: match.start()], url[match.end() :]
+    scheme, separator, rest = place.partition("://")
+    if not separator:
+        scheme, rest = "path", place
+    if scheme not in _KINDS:
+        kinds = ", ".join(sorted(kind for kind in _KINDS if kind != "path"))
+        raise ValueError(f"beacons cannot be read from {scheme}://…: use {kinds}")
+    return _KINDS[scheme](rest, query, clock or SystemClock())
+
+
+def _path(rest: str, query: str, clock: Clock) -> Source:
+    del clock
+    if not rest:
+        raise ValueError("name the file, the glob or the folder that the beacons are in")
+    parameters = read_parameters(query, {"identity": one_of("content", "path")}, "file")
+    return FileSource(rest, parameters.get("identity", "content"))
+
+
+def _file(rest: str, query: str, clock: Clock) -> Source:
+    if not rest.removeprefix("localhost").startswith("/"):
+        raise ValueError("a file URL has three slashes: file:///absolute/path")
+    return _path(unquote(rest.removeprefix("localhost")), query, clock)
+
+
+def _stdin(rest: str, query: str, clock: Clock) -> Source:
+    del clock
+    _no_place(rest, "stdin")
+    read_parameters(query, {}, "stdin")
+    return StdinSource()
+
+
+def _synthetic(rest: str, query: str, clock: Clock) -> Source:
+    _no_place(rest, "synthetic")
+    parameters = read_parameters(query, {**_BEACONS, **_PACE}, "synthetic")
+    beacons = {name: value for name, value in parameters.items() if name in _BEACONS}
+    pace = {name: value for name, value in parameters.items() if name in _PACE}
+    return SyntheticSource(Beacons(**beacons), **pace, clock=clock)
+
+
+def _no_place(rest: str, scheme: str) -> None:
+    if rest.strip("/?"):
+        raise ValueError(
+            f"nothing but parameters can follow {scheme}://, as {scheme}://?name=value"
+        )
+
+
+def _rate(text: str) -> float:
+    return 0.0 if text == "max" else float(number(0, float)(text))
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text in {"0", "0s"} else parse_duration(text) / 1e6
+
+
+_BEACONS: Final[dict[str, Callable[[str], Any]]] = {
+    "seed": number(0),
+    "publishers": number(1),
+    "users": number(1),
+    "malformed": number(0, float, most=1),
+    "disorder": _seconds,
+}
+_PACE: Final[dict[str, Callable[[str], Any]]] = {
+    "rate": _rate,
+    "count": number(0),
+    "start": parse_instant,
+}
+_KINDS: Final[dict[str, Callable[[str, str, Clock], Source]]] = {
+    "path": _path,
+    "file": _file,
+    "stdin": _stdin,
+    "synthetic": _synthetic,
+}
