@@ -1,1 +1,47 @@
 """Stores of mergeable states: backends, the ledger of merged segments, queries."""
+
+from .backend import Backend, ShardHead, ShardWrite
+from .clock import Clock, SystemClock
+from .documents import Poison, Quarantine
+from .errors import (
+    GenerationDropped,
+    GenerationRetired,
+    StoreError,
+    StoreLayoutError,
+    UnknownJob,
+)
+from .generation import Generation
+from .keys import Keys, shard_of
+from .ledger import Ledger
+from .memory import MemoryBackend
+from .segments import Seal, SegmentId
+from .sqlite import SQLiteBackend
+from .store import Applied, MergeableStore
+from .urls import open_store, redacted
+
+__all__ = [
+    "Applied",
+    "Backend",
+    "Clock",
+    "Generation",
+    "GenerationDropped",
+    "GenerationRetired",
+    "Keys",
+    "Ledger",
+    "MemoryBackend",
+    "MergeableStore",
+    "Poison",
+    "Quarantine",
+    "SQLiteBackend",
+    "Seal",
+    "SegmentId",
+    "ShardHead",
+    "ShardWrite",
+    "StoreError",
+    "StoreLayoutError",
+    "SystemClock",
+    "UnknownJob",
+    "open_store",
+    "redacted",
+    "shard_of",
+]

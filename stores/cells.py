@@ -49,7 +49,7 @@ class Cells:
                     f"partials of {self.generation.job} need {name!r} as states of {dtype}, "
                     f"not {partials.schema.get(name, 'nothing')}"
                 )
-        rows = self._named(partials).with_columns(partials.select(self.generation.states))
+        rows = self._named(partials).with_columns(partials.select(list(self.generation.states)))
         return self.plus(rows.clear(), rows)
 
     def plus(
@@ -77,7 +77,7 @@ class Cells:
         """Turn rows back into partials."""
         windows = [rows["window"].cast(WINDOW)] if self.generation.window is not None else []
         return self.keys.decode(rows["key"]).with_columns(
-            *windows, *rows.select(self.generation.states)
+            *windows, *rows.select(list(self.generation.states))
         )
 
     def _named(self, frame: pl.DataFrame) -> pl.DataFrame:
