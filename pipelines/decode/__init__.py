@@ -1,1 +1,9 @@
-"""Beaconfold."""
+"""Raw beacons to typed columns: one decoder for each form that beacons come in."""
+
+from .accesslog import AccessLog
+from .decoder import Decoded, Decoder, Field
+from .delimited import Delimited
+from .jsonlines import JsonLines
+from .querystring import QueryString
+
+__all__ = ["AccessLog", "Decoded", "Decoder", "Delimited", "Field", "JsonLines", "QueryString"]
