@@ -4,6 +4,7 @@ from .aggregator import Aggregator, CellError, DeclaredExpr, restore
 from .count import Count
 from .expression import NotRowWise, OpaqueExpression, canonical
 from .extrema import Max, Min
+from .hyperloglog import HyperLogLog
 from .lift import Lifted
 from .monoid import Monoid
 from .product import Product
@@ -14,6 +15,7 @@ __all__ = [
     "CellError",
     "Count",
     "DeclaredExpr",
+    "HyperLogLog",
     "Lifted",
     "Max",
     "Min",
