@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -78,17 +78,9 @@ def merge_segments(
         store.quarantine(generation).put(segment, rows)
     for segment, reason in folded.poison.items():
         store.poison(generation).put(segment, reason)
-    ids = [ref.id for ref in folded.refs]
-    applied = store.apply(generation, ids, folded.partials, seals=seals)
-    new = frozenset(ids) if applied.merged else frozenset()
-    missing: dict[frozenset[SegmentId], list[int]] = defaultdict(list)
-    for shard, lacking in applied.missing.items():
-        missing[lacking].append(shard)
-    # A shard that holds some of the segments takes the others only: they are folded on their own.
-    for lacking, shards in missing.items():
-        again = fold_segments(job, archive, [ref for ref in folded.refs if ref.id in lacking])
-        store.apply(generation, lacking, again.partials, seals=seals, shards=shards)
-        new |= lacking
+    new = _apply(folded, job, archive, store, generation, None) if folded.refs else frozenset()
+    if seals:
+        store.record_seals(generation, seals)
     return BatchProgress(
         segments=len(folded.refs) + len(folded.poison),
         merged_segments=len(new),
@@ -103,14 +95,23 @@ def merge_segments(
     )
 
 
-def run_batch(
+def _apply(
+    folded: FoldedSegments,
     job: Job,
     archive: Archive,
     store: MergeableStore,
     generation: Generation,
-    refs: Sequence[SegmentRef],
-    seals: Sequence[Seal] = (),
-) -> BatchProgress:
-    """Fold and merge in one go."""
-    folded = fold_segments(job, archive, refs)
-    return merge_segments(folded, job, archive, store, generation, seals)
+    shards: Collection[int] | None,
+) -> frozenset[SegmentId]:
+    """Apply to the shards that lack all of it; to the others, what they lack. Give what was new."""
+    ids = [ref.id for ref in folded.refs]
+    applied = store.apply(generation, ids, folded.partials, shards=shards)
+    new = frozenset(ids) if applied.merged else frozenset()
+    partly: dict[frozenset[SegmentId], list[int]] = defaultdict(list)
+    for shard, lacking in applied.missing.items():
+        partly[lacking].append(shard)
+    for lacking, of_shards in partly.items():
+        again = fold_segments(job, archive, [ref for ref in folded.refs if ref.id in lacking])
+        # Others may be merging the same segments: what is lacking by then is decided anew.
+        new |= _apply(again, job, archive, store, generation, of_shards)
+    return new

@@ -80,10 +80,18 @@ def check_workers(client: Client, archive: Archive, store: MergeableStore | None
     ------
     WorkersDiffer
         There is no worker, one has other versions, or one cannot see the archive or the store.
+    ValueError
+        The store is in this process's memory.
     """
+    if store is not None and store.url.startswith("memory:"):
+        raise ValueError(
+            "a memory:// store is in this process, where workers cannot reach it: "
+            "use sqlite:///beacons.db, or no cluster"
+        )
     _check_versions(client)
-    for worker, problem in client.run(_probe, archive, store).items():
-        if problem:
+    # A worker that cannot even open what it is sent answers with the error itself.
+    for worker, problem in client.run(_probe, archive, store, on_error="return").items():
+        if problem is not None:
             raise WorkersDiffer(
                 f"worker {worker} cannot use the same files: {problem}; "
                 "give an archive and a store that every worker can see"
@@ -113,12 +121,8 @@ def _flat(info: dict[str, Any]) -> dict[str, str | None]:
     return {name: packages.get(name) for name in ("python", "dask", "distributed", *PACKAGES)}
 
 
-def _probe(archive: Archive, store: MergeableStore | None) -> str | None:
-    """Look, on a worker, at what the driver looks at; give the problem, if there is one."""
-    try:
-        archive.check()
-        if store is not None:
-            store.check()
-    except Exception as error:  # noqa: BLE001 - whatever is wrong, the driver names it
-        return f"{type(error).__name__}: {error}"
-    return None
+def _probe(archive: Archive, store: MergeableStore | None) -> None:
+    """Look, on a worker, at what the driver looks at."""
+    archive.check()
+    if store is not None:
+        store.generations()

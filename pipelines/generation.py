@@ -21,7 +21,7 @@ def open_generation(job: Job, store: MergeableStore) -> Generation:
     """
     for known in store.generations(job.name):
         if known.fingerprint == job.fingerprint and known.state in {"live", "building"}:
-            return known
+            return known.with_product(job.product)
     held = [known for known in store.generations(job.name) if known.state == "live"]
     if held:
         ignored = {"fingerprint", "job"}
@@ -31,4 +31,4 @@ def open_generation(job: Job, store: MergeableStore) -> Generation:
             f"the store holds {job.name} under another definition "
             f"({'; '.join(differences(old, new))}): give this one another name, or another store"
         )
-    return store.register(job.declaration)
+    return store.register(job.declaration, product=job.product)

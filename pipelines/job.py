@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, cast
 
 import polars as pl
 
-from ..monoids import Aggregator, Monoid, Product
+from ..monoids import Aggregator, Lifted, Monoid, Product
 from ..monoids.dtypes import dtype_name
 from ..monoids.expression import opaque_as
 from .decode import Decoded, Decoder
-from .decode.per_row import PerRow, PerRowValue
+from .decode.per_row import VALUE, PerRow
 from .fingerprint import fingerprint
 from .window import TumblingWindow, check_event_time, parse_duration
 
@@ -37,7 +37,7 @@ class Folded(NamedTuple):
     """``row: UInt32, reason: String``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """A definition of what to count: decoder, event time, window, key and aggregates.
 
@@ -130,6 +130,8 @@ class Job:
         map: Callable[[bytes], Iterable[tuple[Any, Any]]],  # noqa: A002 - the talk's word
         monoid: Monoid[Any],
         key: Mapping[str, pl.DataType | type[pl.DataType]] | None = None,
+        dtype: pl.DataType | type[pl.DataType] | None = None,
+        present: Callable[[Any], object] | None = None,
     ) -> Job:
         """Make a job of any Python map and any monoid over Python values, a row at a time.
 
@@ -147,6 +149,10 @@ class Job:
             Values are kept by its ``encode`` and ``decode`` (JSON unless it says otherwise).
         key
             Names and dtypes of the key's columns, if it is not one string named ``key``.
+        dtype
+            Of the results; needed where ``monoid.zero`` is no number, text or bytes.
+        present
+            From a value to what is shown; the value itself unless given.
 
         Examples
         --------
@@ -162,9 +168,16 @@ class Job:
         >>> job.run([b"abc", b"ab", b"x"]).rows()
         [('a', 'abc'), ('x', 'x')]
         """
-        decode = PerRow(map=map, monoid=monoid, key=key or {"key": pl.String})
-        aggregate = {"value": PerRowValue(monoid)}
-        return cls(name, decode=decode, key=[*decode.key], aggregate=aggregate, version=version)
+        decode = PerRow(map, encode=monoid.encode, key=key or {"key": pl.String})
+        value = Lifted(
+            monoid,
+            VALUE,
+            prepare=monoid.decode,
+            result=present,
+            dtype=dtype or _dtype_of(monoid.zero),
+            version=version,
+        )
+        return cls(name, decode=decode, key=[*decode.key], aggregate={VALUE: value}, version=version)
 
     @cached_property
     def product(self) -> Product:
@@ -191,6 +204,16 @@ class Job:
     def fingerprint(self) -> str:
         """16 hexadecimal digits: changes when, and only when, the definition does."""
         return cast("str", self.declaration["fingerprint"])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return self.name, self.fingerprint
 
     @cached_property
     def by(self) -> list[str]:
@@ -267,6 +290,21 @@ class Job:
             )
         rejected = pl.DataFrame(schema={"row": pl.UInt32, "reason": pl.String})
         return Decoded(rows.drop("row", strict=False).with_row_index("row"), rejected)
+
+
+def _dtype_of(zero: object) -> type[pl.DataType]:
+    dtypes: dict[type, type[pl.DataType]] = {
+        bool: pl.Boolean,
+        int: pl.Int64,
+        float: pl.Float64,
+        str: pl.String,
+        bytes: pl.Binary,
+    }
+    if type(zero) not in dtypes:
+        raise TypeError(
+            f"results are {type(zero).__name__}: give dtype=, and present= to turn them into it"
+        )
+    return dtypes[type(zero)]
 
 
 def _frame(beacons: Iterable[bytes | str] | pl.Series | pl.DataFrame) -> pl.DataFrame:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from streamz import Source, Stream
+from streamz.core import sync
 
-from ...stores import Ledger, SegmentId, Seal
+from ...stores import Ledger, Seal, SegmentId
 from ..archive import Archive, SegmentRef
 from ..clock import Clock, SystemClock
 from ..cluster import check_workers
 from ..receiver import Receiver
-from ..sources import open_source
+from ..sources import SourcePartition, open_source
 from .aggregate_by_key import aggregate_by_key
 from .references import Segments
 from .store import store
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 32 << 20
 """Of segments in one batch: about a second's work when there is a backlog to catch up with."""
@@ -44,6 +48,27 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         Beacons in a segment, at most.
     poll
         Seconds between two looks at the archive when nothing announces a segment.
+
+    Attributes
+    ----------
+    receivers
+        Those of this graph, one a source partition.
+    followed
+        Source partitions that another process receives.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from streamz import Stream
+    >>> from beaconfold import open_store
+    >>> from beaconfold.pipelines.jobs import beacon_counts
+    >>> store, beacons = open_store("memory://"), "synthetic://?count=100&rate=0&malformed=0"
+    >>> source = Stream.from_beacons(beacons, archive=tempfile.mkdtemp())
+    >>> graph = source.aggregate_by_key(beacon_counts).store(store)
+    >>> source.start()
+    >>> source.drain()
+    >>> store.query("beacon-counts")["beacons"].sum()
+    100
     """
 
     def __init__(
@@ -60,6 +85,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     ) -> None:
         self.archive = Archive.open(archive) if isinstance(archive, str) else archive
         self.poll, self.clock = poll, clock or SystemClock()
+        self.followed: list[str] = []
         self.receivers = [
             Receiver(
                 of,
@@ -69,7 +95,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
                 clock=self.clock,
                 on_publish=lambda _ref: self._wake(),
             )
-            for of in (open_source(url, clock=self.clock).partitions() if url else [])
+            for of in self._partitions(url)
         ]
         self._taken: set[SegmentId] = set()
         self._sealed: set[Seal] = set()
@@ -77,6 +103,24 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         self._hint: asyncio.Event | None = None
         self._ended = threading.Event()
         super().__init__(start=start, **kwargs)
+
+    def _partitions(self, url: str | None) -> list[SourcePartition]:
+        if url is None:
+            return []
+        source, partitions = open_source(url, clock=self.clock), []
+        for partition in source.partitions(self.archive.sources()):
+            lease = self.archive.lease(partition.identity)
+            if lease is not None and lease.live(self.clock.now()):
+                log.info(
+                    "%s is received by process %d on %s: following the archive",
+                    lease.partition,
+                    lease.process,
+                    lease.host,
+                )
+                self.followed.append(partition.identity)
+            else:
+                partitions.append(partition)
+        return partitions
 
     def start(self) -> None:
         """Check the cluster, take from the ledgers what is merged, and begin to receive.
@@ -132,12 +176,25 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         ----------
         wait_for_the_end
             Let sources that end by themselves come to their end.
+
+        Raises
+        ------
+        ArchiveChanged, SourceUnreadable
+            What made a receiver fail; what it had received by then is published.
         """
         for receiver in self.receivers:
             if not (wait_for_the_end and receiver.finite):
                 receiver.stop()
         for receiver in self.receivers:
             receiver.join()
+        for receiver in self.receivers:
+            if receiver.failure is not None:
+                raise receiver.failure
+
+    def drain(self) -> None:
+        """Receive to the end, or stop a source that has none, and wait until all is merged."""
+        self.stop_receiving(wait_for_the_end=True)
+        sync(self.loop, self.drained)
 
     async def drained(self) -> None:
         """Emit all that is published, and wait until it is merged."""

@@ -75,7 +75,8 @@ class SegmentPartials:
                 return self._merge(self._fold_here(), store, generation)
             try:
                 folded = self._folded[0] if self._folded else self.start()._folded[0]  # noqa: SLF001
-                merging = self._submit(merge_shipped, self._shipped, folded, store, generation)
+                plain = replace(generation)  # without aggregates: the job brings its own
+                merging = self._submit(merge_shipped, self._shipped, folded, store, plain)
                 progress: BatchProgress = merging.result()
             except Exception as error:
                 # A lost worker may have taken the fold with it: the next attempt starts afresh.
@@ -108,8 +109,8 @@ class SegmentPartials:
 
 def fold_shipped(shipped: tuple[ShippedJob, Segments]) -> FoldedSegments:
     """Fold on a worker."""
-    (job, segments) = shipped
-    return fold_segments(job.job, segments.archive, segments.refs)
+    (job, segments) = shipped[0].job, shipped[1]
+    return fold_segments(job, segments.archive, segments.refs)
 
 
 def merge_shipped(
@@ -119,5 +120,6 @@ def merge_shipped(
     generation: Generation,
 ) -> BatchProgress:
     """Merge on the worker that folded."""
-    (job, segments) = shipped
-    return merge_segments(folded, job.job, segments.archive, store, generation, segments.seals)
+    (job, segments) = shipped[0].job, shipped[1]
+    own = generation.with_product(job.product)
+    return merge_segments(folded, job, segments.archive, store, own, segments.seals)

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from distributed import Client
 from streamz import Stream
-from streamz.core import sync
 
 from ...stores import MergeableStore, open_store
 from ..archive import Archive
@@ -97,7 +96,7 @@ class StreamRun:
             sum(receiver.progress.rows for receiver in self.source.receivers),
             self.source.backlog + self._hop.under_way,
             merged,
-            tuple((r.partition.identity, r.progress.state) for r in self.source.receivers),
+            tuple((r.progress.partition, r.progress.state) for r in self.source.receivers),
             self._hop.retries,
             time.monotonic() - self._began,
         )
@@ -112,8 +111,7 @@ class StreamRun:
         GenerationRetired, GenerationDropped
             The store no longer takes this generation.
         """
-        self.source.stop_receiving(wait_for_the_end=True)
-        sync(self.source.loop, self.source.drained)
+        self.source.drain()
         return self.progress()
 
     @property
