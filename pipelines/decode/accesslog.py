@@ -28,11 +28,15 @@ _COMMON: Final = {
 }
 _COMBINED: Final = {**_COMMON, "referer": Field(pl.String), "user_agent": Field(pl.String)}
 
-# Every part ends where the next character can only begin another, so that the pattern has one
-# reading. In quotes the server writes a backslash before a quote.
-_QUOTED: Final = r'[^"\\]*(?:\\.[^"\\]*)*'
-_WHO: Final = r"^([^ ]+) ([^ ]+) ([^ ]+(?: [^ \[][^ ]*)*) \[([^\]]*)\] "
-_REQUEST: Final = r'"([A-Z]+) ([^ "\\]*(?:\\.[^ "\\]*)*)(?: (HTTP/[0-9.]+))?"'
+# In the plain pattern every part ends where the next character can only begin another, so that it
+# is read in one pass. The other takes what is rare: spaces in a user's name, garbled requests.
+_QUOTED: Final = r'(?:[^"\\]|\\.)*'
+_PLAIN: Final = (
+    r"^([^ ]+) ([^ ]+) ([^ ]+) \[([^\]]*)\] "
+    r'"([A-Z]+) ((?:[^ "\\]|\\.)*)(?: (HTTP/[0-9.]+))?"'
+)
+_RARE: Final = rf'^([^ ]+) ([^ ]+) (.+?) \[([^\]]*)\] "({_QUOTED})"'
+_REQUEST: Final = r"^([A-Z]+) ([^ ]*)(?: (HTTP/[0-9.]+))?$"
 _ANSWER: Final = " (-|[0-9]{3}) (-|[0-9]+)"
 _AGENT: Final = f' "({_QUOTED})" "({_QUOTED})"'
 
@@ -110,14 +114,16 @@ class AccessLog(Decoder):
         """Take lines apart: a column for each field, and whether it is a line of the format."""
         names = list(self._built_in())
         answer = _ANSWER + (_AGENT if self.format == "combined" else "") + r"\r?$"
-        parts = text.str.extract_groups(_WHO + _REQUEST + answer).struct.unnest()
+        parts = text.str.extract_groups(_PLAIN + answer).struct.unnest()
         parts.columns = names
-        matched = parts["host"].is_not_null()
-        if matched.all():
-            return parts, matched
-        odd = (~matched).arg_true()
-        of_odd = text.gather(odd).str.extract_groups(f'{_WHO}"{_QUOTED}"{answer}').struct.unnest()
-        rest = [name for name in names if name not in {"method", "path", "protocol"}]
-        of_odd.columns = rest
-        parts = parts.with_columns(parts[name].scatter(odd, of_odd[name]) for name in rest)
+        rare = parts["host"].is_null().arg_true()
+        if len(rare):
+            of_rare = text.gather(rare).str.extract_groups(_RARE + answer).struct.unnest()
+            request = of_rare.drop_in_place("5").str.extract_groups(_REQUEST).struct.unnest()
+            columns = of_rare.get_columns()
+            columns = [*columns[:4], *request.get_columns(), *columns[4:]]
+            parts = parts.with_columns(
+                parts[name].scatter(rare, column)
+                for name, column in zip(names, columns, strict=True)
+            )
         return parts, parts["host"].is_not_null()

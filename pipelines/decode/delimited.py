@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 from polars.datatypes import DataTypeClass
@@ -11,6 +12,8 @@ from polars.datatypes import DataTypeClass
 from ...monoids.expression import Json
 from .decoder import Decoder, Field, Rejections, quoted
 from .lines import Lines, native, overlay
+
+_BADLY_QUOTED: Final = 0  # stands for a count of fields
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -113,9 +116,9 @@ class Delimited(Decoder):
             for name, place in places.items()
         )
         if self.quote is not None and (marked := line.str.contains(self.quote, literal=True)).any():
-            unquoted, counts_of_marked, well = self._unquote(line.filter(marked), places)
-            rejections.add(overlay(~marked, marked, well).not_() & marked, "badly quoted")
+            unquoted, counts_of_marked = self._unquote(line.filter(marked), places)
             counts = overlay(counts, marked, counts_of_marked)
+            rejections.add(counts == _BADLY_QUOTED, "badly quoted")
             frame = pl.DataFrame(
                 [overlay(frame[name], marked, unquoted[name]).alias(name) for name in places]
             )
@@ -149,30 +152,31 @@ class Delimited(Decoder):
 
     def _unquote(
         self, line: pl.Series, places: Mapping[str, int]
-    ) -> tuple[pl.DataFrame, pl.Series, pl.Series]:
-        """Read lines that hold quotes: their fields, how many there are, if all is well quoted."""
+    ) -> tuple[pl.DataFrame, pl.Series]:
+        """Read lines that hold quotes: their fields, and how many there are."""
         mark, other = (_literal(character) for character in (self.quote or "", self.separator))
         inner, plain = f"(?:[^{mark}]|{mark}{mark})*", f"[^{mark}{other}]*"
+        either = f"(?:{mark}{inner}{mark}|{plain})"
         wanted = sorted(set(places.values()))
         forms = [
-            f"(?:{mark}({inner}){mark}|({plain}))" if place in wanted
-            else f"(?:{mark}{inner}{mark}|{plain})"
+            f"(?:{mark}({inner}){mark}|({plain}))" if place in wanted else either
             for place in range(len(self.columns))
-        ]  # fmt: skip
-        bare = line.str.replace_all(f"{mark}{inner}{mark}", "")
-        well = line.str.contains(
-            f"^(?:{mark}{inner}{mark}|{plain})(?:{other}(?:{mark}{inner}{mark}|{plain}))*$"
-        )
-        counts = bare.str.count_matches(other) + 1
+        ]
+        pattern = f"^{other.join(forms)}$"
+        groups = line.str.extract_groups(pattern).struct.unnest() if wanted else pl.DataFrame()
         columns = []
-        if wanted:
-            groups = line.str.extract_groups(f"^{other.join(forms)}$").struct.unnest()
         for name, place in places.items():
             group = 2 * wanted.index(place) + 1
             within = groups[str(group)].str.replace_all(f"{mark}{mark}", self.quote or "")
             value = within.zip_with(within.is_not_null(), groups[str(group + 1)])
             columns.append(value.alias(name))
-        return pl.DataFrame(columns), counts, well
+        wrong = ~line.str.contains(pattern)
+        rest = line.filter(wrong)
+        bare = rest.str.replace_all(f"{mark}{inner}{mark}", "").str.count_matches(other) + 1
+        well = rest.str.contains(f"^{either}(?:{other}{either})*$")
+        counts = pl.Series([len(self.columns)], dtype=pl.UInt32).new_from_index(0, len(line))
+        bad = pl.Series([_BADLY_QUOTED], dtype=pl.UInt32).new_from_index(0, len(rest))
+        return pl.DataFrame(columns), overlay(counts, wrong, bare.zip_with(well, bad))
 
 
 def _literal(character: str) -> str:

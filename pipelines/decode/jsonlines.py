@@ -12,12 +12,10 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from . import exact_json
-from .decoder import Decoder, Rejections
+from .decoder import Decoder, Rejections, missing
 from .lines import Lines
 
-_BLOCK: Final = 8192  # lines read at once
-_PARTS: Final = 8  # of a block that cannot be read at once
-_SMALL: Final = 64  # lines of a block that is not worth dividing again
+_BLOCKS: Final = (8192, 512, 32)  # lines read at once; smaller blocks when that fails
 
 _SPACE: Final = r"[ \t\r\n]*"
 _SPACES: Final = " \t\r\n"
@@ -60,15 +58,15 @@ class JsonLines(Decoder):
         """Find the text of each field: see `Decoder.extract`."""
         paths = {name: source.split(".") for name, source in self._sources().items()}
         dtypes = {name: self.schema[name] for name in paths}
-        objects = lines.text.str.strip_chars_start(_SPACES)
-        doubtful = objects.str.contains(_doubt(paths, dtypes)) | ~objects.str.starts_with("{")
-        doubtful |= _may_be_deep(objects)
+        objects = lines.text.str.strip_chars(_SPACES)
+        doubtful = ~(objects.str.starts_with("{") & objects.str.ends_with("}"))
+        doubtful |= objects.str.contains(_doubt(paths, dtypes)) | _may_be_deep(objects)
         if lines.foreign is not None:
             doubtful |= lines.foreign
         number = pl.int_range(len(objects), dtype=pl.UInt32, eager=True).alias("row")
+        frame = pl.DataFrame([number, objects.alias("object")])
         found, left = [], [number.filter(doubtful)]
-        frame = pl.DataFrame([number, objects.alias("object")]).filter(~doubtful)
-        for rows, columns in _read_blocks(frame, paths):
+        for rows, columns in _read_blocks(frame.filter(~doubtful), paths):
             if columns is None:
                 left.append(rows)
             else:
@@ -78,9 +76,9 @@ class JsonLines(Decoder):
             misread = {name: self._misread(name, dtype) for name, dtype in dtypes.items()}
             texts, reasons = exact_json.read(lines.where(rest).octets(), paths, misread)
             found.append(pl.DataFrame([rest, *(text.alias(name) for name, text in texts.items())]))
-            whole = pl.Series([None], dtype=pl.String).new_from_index(0, len(objects))
-            rejections.add_each(whole.scatter(rest, reasons))
-        return pl.concat(found).sort("row").drop("row").to_dict()
+            rejections.add_each(missing(len(objects)).scatter(rest, reasons))
+        whole = pl.concat(found)
+        return (whole.sort("row") if len(rest) else whole).drop("row").to_dict()
 
     def _resolve(self) -> dict[str, pl.DataType]:
         _tree([source.split(".") for source in self._sources().values()])
@@ -106,14 +104,20 @@ def _read_blocks(
 ) -> Iterator[tuple[pl.Series, pl.DataFrame | None]]:
     """Read lines in blocks: row numbers with columns of text, or with None for unread ones."""
     dtype = _struct(_tree(list(paths.values())))
-    blocks = [block for block in frame.iter_slices(_BLOCK) if block.height][::-1]
+    blocks = [(0, block) for block in _divide(frame, _BLOCKS[0])]
     while blocks:
-        block = blocks.pop()
+        level, block = blocks.pop()
         columns = _read_block(block["object"], paths, dtype)
-        if columns is None and block.height > _SMALL:
-            blocks += block.iter_slices(-(-block.height // _PARTS))
+        if columns is None and block.height > _BLOCKS[-1]:
+            blocks += [(level + 1, part) for part in _divide(block, _BLOCKS[level + 1])]
         else:
             yield block["row"], columns
+
+
+def _divide(frame: pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
+    """Divide a frame, last part first."""
+    for start in reversed(range(0, frame.height, size)):
+        yield frame[start : start + size]
 
 
 def _read_block(objects: pl.Series, paths: Paths, dtype: pl.Struct) -> pl.DataFrame | None:
@@ -159,7 +163,7 @@ def _struct(tree: Tree) -> pl.Struct:
 
 def _may_be_deep(objects: pl.Series) -> pl.Series:
     """Mark the lines with enough brackets to be nested too deeply."""
-    long = objects.str.len_bytes() > exact_json.DEEPEST
+    long = objects.str.len_bytes() > 2 * exact_json.DEEPEST
     brackets = objects.filter(long).str.count_matches(r"[\[{]")
     return long.scatter(long.arg_true(), brackets > exact_json.DEEPEST)
 
@@ -175,9 +179,12 @@ def _doubt(paths: Paths, dtypes: Mapping[str, pl.DataType]) -> str:
     patterns = [r"\\u(?:[dD][89a-fA-F]|00[0-7])" if plain else r"\\"]
     by_risk = defaultdict(set)
     for name, path in paths.items():
-        by_risk[_risk(dtypes[name])].add(re.escape(json.dumps(path[-1], ensure_ascii=False)))
-    for risk, names in by_risk.items():
-        patterns.append(f"(?:{'|'.join(sorted(names))}){_SPACE}:{_SPACE}(?:{risk})")
+        by_risk[_risk(dtypes[name])].add(path[-1])
+        for outer in path[:-1]:
+            by_risk[r"[^{n \t\r\n]"].add(outer)
+    for risk, keys in by_risk.items():
+        names = [re.escape(json.dumps(key, ensure_ascii=False)) for key in sorted(keys)]
+        patterns.append(f"(?:{'|'.join(names)}){_SPACE}:{_SPACE}(?:{risk})")
     return "|".join(patterns)
 
 
