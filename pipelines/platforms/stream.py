@@ -115,11 +115,14 @@ class StreamRun:
         return self.progress()
 
     @property
+    def failed(self) -> bool:
+        """True when the stream has ended by an error, which `drain` raises."""
+        return self._hop.failure is not None
+
+    @property
     def finished(self) -> bool:
         """True when every receiver has come to its end, or the stream has failed."""
-        return self._hop.failure is not None or all(
-            receiver.done for receiver in self.source.receivers
-        )
+        return self.failed or all(receiver.done for receiver in self.source.receivers)
 
     def close(self) -> None:
         """Stop cleanly: publish what the receivers hold, and finish the batches under way.
@@ -129,11 +132,13 @@ class StreamRun:
         if self._closed:
             return
         self._closed = True
-        self.source.stop_receiving()
-        self.source.stop()
-        self._hop.give_up()
-        self._hop.threads.shutdown(wait=True)
-        self.graph.threads.shutdown(wait=True)
+        try:
+            self.source.stop_receiving()
+        finally:
+            self.source.stop()
+            self._hop.give_up()
+            self._hop.threads.shutdown(wait=True)
+            self.graph.threads.shutdown(wait=True)
 
     def __enter__(self) -> Self:
         return self
