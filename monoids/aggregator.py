@@ -120,11 +120,9 @@ class Aggregator(ABC):
         """
         if not isinstance(self.where, pl.Expr):
             return self
-        for name in sorted(self.where.meta.root_names()):
-            self._dtype_of(schema, name)
-        frame = pl.LazyFrame(schema={name: as_dtype(dtype) for name, dtype in schema.items()})
-        (dtype,) = frame.select(self.where).collect_schema().dtypes()
-        if dtype != pl.Boolean or not self.where.meta.root_names():
+        read = {name: self._dtype_of(schema, name) for name in self.where.meta.root_names()}
+        (dtype,) = pl.LazyFrame(schema=read).select(self.where).collect_schema().dtypes()
+        if dtype != pl.Boolean or not read:
             raise TypeError(f"{self}: where= must be Boolean and read a column; it is {dtype}")
         with contextlib.suppress(OpaqueExpression):  # folding needs no version: declaring does
             canonical(self.where)

@@ -26,8 +26,6 @@ _PLAIN: Final[Mapping[str, pl.DataType]] = {
     "Int32": pl.Int32(),
     "Int64": pl.Int64(),
     "Int128": pl.Int128(),
-    "Null": pl.Null(),
-    "Object": pl.Object(),
     "String": pl.String(),
     "Time": pl.Time(),
     "UInt8": pl.UInt8(),

@@ -62,12 +62,14 @@ class _Extremum(Aggregator):
         return self.pick(pl.col(name))
 
     def present(self, states: pl.Series) -> pl.Series:
-        """Give the values in the column's data type."""
+        """Give the values in the column's data type; a `ValueError` for damaged states."""
         dtype = self._result
         if dtype.is_float():
             values = states.to_frame().select(_unordered(pl.col(states.name), self.nan_state))
             return values.to_series().cast(dtype)
         if self.state == pl.Binary:
+            if not states.bin.starts_with(_VERSION).all():
+                raise ValueError(f"not the states of {self} of version {_VERSION[0]}")
             return states.bin.slice(1).cast(dtype)
         return states.reinterpret(dtype=dtype) if dtype.is_decimal() else states.cast(dtype)
 

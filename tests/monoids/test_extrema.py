@@ -87,3 +87,8 @@ def test_another_column_than_declared_is_refused():
         Min("x", dtype=pl.Int64()).bind({"x": pl.String()})
     with pytest.raises(TypeError, match="must be bound"):
         Min("x").state  # noqa: B018
+
+
+def test_the_state_of_another_version_is_refused():
+    with pytest.raises(ValueError, match=r"not the states of Min\('x'\) of version 1"):
+        Min("x", dtype=pl.String()).present(pl.Series([b"\x01a", b"\x02b", None]))
