@@ -68,7 +68,7 @@ def _read(sketches: pl.Series, lg_k: int) -> pl.Series:
     has_coupons = mode != HLL
     groups = np.flatnonzero(has_coupons)
     counts, coupons = _read_coupons(sketches.filter(has_coupons), heads[has_coupons])
-    parts = [merge(len(groups), np.repeat(np.arange(len(groups)), counts), coupons, lg_k)]
+    parts = [merge(counts, coupons, lg_k)]
     places = [groups]
     for kind, bits in BITS.items():
         of_kind = np.flatnonzero((mode == HLL) & (heads["mode"] >> 2 == kind))

@@ -3,20 +3,21 @@
 A group's members are coupons, sparse states and dense states. Coupons are packed with their
 group's number into 64 bits, so that one sort finds each group's distinct ones; groups that are
 dense are then built in blocks of registers, so that memory is bounded whatever their number.
+Temporary arrays are few and small: their first touch costs more than what is done with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from .hll_coupons import ADDRESS_BITS, EMPTY
 from .hll_state import (
     Coupons,
+    Groups,
     Registers,
     are_dense,
     dense_states,
@@ -26,11 +27,9 @@ from .hll_state import (
     sparse_states,
 )
 
-Groups: TypeAlias = npt.NDArray[np.int64]
-Pairs: TypeAlias = npt.NDArray[np.uint64]
-
-_GROUP: Final = np.uint64(32)  # the bits below a group's number in a pair
+_GROUP: Final = np.uint64(32)  # the bits below a group's number in a packed coupon
 _MEMORY: Final = 1 << 24  # registers built at once, in bytes
+_ROWS: Final = 1 << 16  # coupons put into registers at once
 _NONE: Final[Groups] = np.empty(0, np.int64)
 _NO_STATES: Final = pl.Series(dtype=pl.Binary)
 
@@ -49,10 +48,9 @@ def of_coupons(coupons: pl.Series, lg_k: int) -> pl.Series:
     pl.Series
         Binary states; null for an empty list, which had not even an `EMPTY`.
     """
-    counts = coupons.list.len().to_numpy()
+    counts = coupons.list.len().cast(pl.Int64).to_numpy()
     flat = coupons.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    groups = np.repeat(np.arange(len(counts)), counts)
-    states = merge(len(counts), groups, flat, lg_k)
+    states = merge(counts, flat, lg_k)
     if counts.all():
         return states
     return pl.select(pl.when(pl.lit(pl.Series(counts > 0))).then(pl.lit(states))).to_series()
@@ -76,7 +74,7 @@ def of_states(states: pl.Series, lg_k: int) -> pl.Series:
     ValueError
         A state is damaged, of another version, or has another lg_k.
     """
-    counts = states.list.len().to_numpy()
+    counts = states.list.len().cast(pl.Int64).to_numpy()
     several = counts > 1
     lone = states.list.first()
     if not several.any():
@@ -86,8 +84,8 @@ def of_states(states: pl.Series, lg_k: int) -> pl.Series:
     flat = members.explode(empty_as_null=False, keep_nulls=False)
     dense = are_dense(flat, lg_k)
     sizes, coupons = read_sparse(flat.filter(~dense))
-    pairs = np.repeat(groups[~dense], sizes)
-    merged = merge(len(members), pairs, coupons, lg_k, groups[dense], flat.filter(dense))
+    sizes = np.bincount(groups[~dense], sizes, len(members)).astype(np.int64)
+    merged = merge(sizes, coupons, lg_k, groups[dense], flat.filter(dense))
     if several.all():
         return merged
     order = np.arange(len(counts))
@@ -96,99 +94,116 @@ def of_states(states: pl.Series, lg_k: int) -> pl.Series:
 
 
 def merge(
-    count: int,
-    groups: Groups,
+    counts: Groups,
     coupons: Coupons,
     lg_k: int,
-    dense_groups: Groups = _NONE,
-    dense: pl.Series = _NO_STATES,
+    owners: Groups = _NONE,
+    members: pl.Series = _NO_STATES,
 ) -> pl.Series:
-    """Build the states of `count` groups.
+    """Build the states of groups.
 
     Parameters
     ----------
-    count
-        How many groups there are: their numbers are 0 to ``count - 1``.
-    groups, coupons
-        Each coupon and its group.
-    dense_groups, dense
-        Dense states to merge in, and the group of each, ascending.
+    counts
+        How many coupons each group has.
+    coupons
+        The coupons of all groups, end to end, in any order within a group.
+    owners, members
+        Dense states to merge in, and the number of the group of each, ascending.
 
     Returns
     -------
     pl.Series
         Binary states, none of them null.
     """
-    pairs = _distinct(groups, coupons)
-    groups = (pairs >> _GROUP).astype(np.int64)
-    coupons = pairs.astype(np.uint32)
-    sizes = np.bincount(groups, minlength=count)
-    members = np.bincount(dense_groups, minlength=count)
-    is_dense = (sizes > sparse_limit(lg_k)) | (members > 0)
+    counts, coupons = _distinct(counts, coupons)
+    rounds = np.bincount(owners, minlength=len(counts))
+    is_dense = (counts > sparse_limit(lg_k)) | (rounds > 0)
     if not is_dense.any():
-        return sparse_states(sizes, coupons, lg_k)
-    to_dense = is_dense[groups]
-    sparse = sparse_states(sizes[~is_dense], coupons[~to_dense], lg_k)
+        return sparse_states(counts, coupons, lg_k)
+    to_dense = np.repeat(is_dense, counts)
+    sparse = sparse_states(counts[~is_dense], coupons[~to_dense], lg_k)
     # Dense groups are numbered by how many dense states they merge: those with a second one come
-    # first, and so on, so that a whole round of merging is one operation on contiguous rows.
-    places = np.argsort(np.where(is_dense, -members, 1), kind="stable")
-    number = np.empty(count, np.int64)
-    number[places] = np.arange(count)
-    blocks = _dense_blocks(
-        int(is_dense.sum()),
-        number[groups[to_dense]],
-        coupons[to_dense],
-        lg_k,
-        number[dense_groups],
-        dense,
-    )
-    # The sparse ones kept their order, after the dense ones.
-    return pl.concat([*blocks, sparse]).gather(number)
+    # first, and so on, so that a whole round of merging is one operation on neighbouring rows.
+    dense = np.flatnonzero(is_dense)
+    by_rounds = np.argsort(-rounds[dense], kind="stable")
+    places = np.empty(len(counts), np.int64)
+    places[dense[by_rounds]] = np.arange(len(dense))
+    places[~is_dense] = len(dense) + np.arange(len(sparse))
+    coupons = coupons[to_dense]
+    if len(owners):
+        coupons = _reordered(counts[dense], coupons, by_rounds)
+    counts = counts[dense[by_rounds]]
+    blocks = _dense_blocks(counts, coupons, lg_k, places[owners], members)
+    return pl.concat([*blocks, sparse]).gather(places)
 
 
-def _distinct(groups: Groups, coupons: Coupons) -> Pairs:
-    """Pack coupons with their groups, ascending, each once, without `EMPTY`."""
-    pairs = groups.astype(np.uint64)
-    pairs <<= _GROUP
-    pairs |= coupons
-    pairs.sort()
-    keep = pairs.astype(np.uint32) != EMPTY
-    keep[1:] &= pairs[1:] != pairs[:-1]
-    distinct: Pairs = pairs[keep]
-    return distinct
+def _distinct(counts: Groups, coupons: Coupons) -> tuple[Groups, Coupons]:
+    """Sort each group's coupons, drop repeated ones and `EMPTY`."""
+    numbers = np.arange(len(counts), dtype=np.uint64) << _GROUP
+    packed = np.repeat(numbers, counts)
+    packed |= coupons
+    packed.sort()
+    coupons = packed.astype(np.uint32)
+    keep = coupons != EMPTY
+    keep[1:] &= packed[1:] != packed[:-1]
+    sizes = np.zeros(len(counts), np.int64)
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        starts = (np.cumsum(counts) - counts)[filled]
+        sizes[filled] = np.add.reduceat(keep, starts, dtype=np.int64)
+    return sizes, coupons[keep]
+
+
+def _reordered(counts: Groups, coupons: Coupons, order: Groups) -> Coupons:
+    """Give the coupons of groups in another order of the groups."""
+    starts = np.cumsum(counts) - counts
+    counts = counts[order]
+    moved = starts[order] - (np.cumsum(counts) - counts)
+    return coupons[np.repeat(moved, counts) + np.arange(len(coupons))]
 
 
 def _dense_blocks(
-    count: int, numbers: Groups, coupons: Coupons, lg_k: int, owners: Groups, members: pl.Series
+    counts: Groups, coupons: Coupons, lg_k: int, owners: Groups, members: pl.Series
 ) -> Iterator[pl.Series]:
-    """Build dense states 0 to ``count - 1``, in blocks.
+    """Build dense states, in blocks.
 
-    `numbers` says whose the coupons are, `owners` whose the dense members are; one owner's
-    members are neighbours, and who has more of them has a lower number.
+    `counts` and `coupons` are those of `merge`; `owners` are the groups of the dense members. One
+    owner's members are neighbours, and who has more of them has a lower number.
     """
     step = max(1, _MEMORY >> lg_k)
-    by_number = np.argsort(numbers, kind="stable")
-    numbers, coupons = numbers[by_number], coupons[by_number]
+    bounds = np.concatenate([[0], np.cumsum(counts)])
     is_first = np.diff(owners, prepend=-1) != 0
     first = np.flatnonzero(is_first)
     rounds = np.arange(len(owners)) - first[np.cumsum(is_first) - 1]
     by_round = np.lexsort((owners, rounds, owners // step))
     owners, members = owners[by_round], members.gather(by_round)
-    for start in range(0, count, step):
-        stop = min(start + step, count)
-        own = slice(*np.searchsorted(numbers, [start, stop]))
-        registers = np.zeros((stop - start, 1 << lg_k), np.uint8)
-        slots = (numbers[own] - start << lg_k) | (coupons[own] & np.uint32((1 << lg_k) - 1))
-        ranks = (coupons[own] >> np.uint32(ADDRESS_BITS)).astype(np.uint8)
-        np.maximum.at(registers.reshape(-1), slots, ranks)
+    for start in range(0, len(counts), step):
+        block = bounds[start : start + step + 1]
+        registers = np.zeros((len(block) - 1, 1 << lg_k), np.uint8)
+        _add_coupons(registers, block, coupons)
         low, high = np.searchsorted(owners // step, [start // step, start // step + 1])
-        for chunk in range(low, high, step):
-            part = slice(chunk, min(chunk + step, high))
-            _merge_rounds(registers, owners[part] - start, read_dense(members[part]))
+        for at in range(low, high, step):
+            chunk = slice(at, min(at + step, high))
+            _add_members(registers, owners[chunk] - start, read_dense(members[chunk]))
         yield dense_states(registers)
 
 
-def _merge_rounds(registers: Registers, rows: Groups, members: Registers) -> None:
+def _add_coupons(registers: Registers, bounds: Groups, coupons: Coupons) -> None:
+    """Put coupons into registers: row i takes those from ``bounds[i]`` to ``bounds[i + 1]``."""
+    k = registers.shape[1]
+    for start in range(bounds[0], bounds[-1], _ROWS):
+        stop = min(start + _ROWS, bounds[-1])
+        first = np.searchsorted(bounds, start, side="right") - 1
+        last = np.searchsorted(bounds, stop)
+        counts = np.diff(bounds[first : last + 1].clip(start, stop))
+        slots = np.repeat(np.arange(first, last) * k, counts)
+        slots |= coupons[start:stop] & np.uint32(k - 1)
+        ranks = (coupons[start:stop] >> np.uint32(ADDRESS_BITS)).astype(np.uint8)
+        np.maximum.at(registers.reshape(-1), slots, ranks)
+
+
+def _add_members(registers: Registers, rows: Groups, members: Registers) -> None:
     """Merge each member into its row, a run of neighbouring rows at a time."""
     ends = np.flatnonzero(np.diff(rows, append=-1) != 1) + 1
     begin = 0
