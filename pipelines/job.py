@@ -16,7 +16,7 @@ import polars as pl
 
 from ..monoids import Aggregator, Lifted, Monoid, Product
 from ..monoids.dtypes import dtype_name
-from ..monoids.expression import opaque_as
+from ..monoids.expression import OpaqueExpression, opaque_as
 from .decode import Decoded, Decoder
 from .decode.per_row import VALUE, PerRow
 from .fingerprint import fingerprint
@@ -119,7 +119,13 @@ class Job:
             check_event_time(self.event_time, schema[self.event_time])
         if floats := [name for name in keys if schema[name].is_float()]:
             raise TypeError(f"job {self.name!r}: key {floats[0]!r} is a float; cast or round it")
-        self.declaration  # noqa: B018 - finds what cannot be fingerprinted
+        try:
+            self.declaration  # noqa: B018 - finds what cannot be fingerprinted
+        except OpaqueExpression as error:
+            raise ValueError(
+                f"job {self.name!r}: {error}, so changes of it would go unseen: "
+                "give the job a version= and change that with it"
+            ) from None
 
     @classmethod
     def per_row(

@@ -20,7 +20,7 @@ from .job import Job
 class ShippedJob:
     """A job that carries the code of the modules it was written in.
 
-    On the wire only: nothing of it is stored. A module that is installed is named; one from the
+    Packed once, when it is made. On the wire only: nothing of it is stored. A module that is installed is named; one from the
     working folder or a notebook travels by value, so that a worker needs nothing but this package.
 
     Examples
@@ -33,12 +33,12 @@ class ShippedJob:
 
     def __init__(self, job: Job, cargo: bytes | None = None) -> None:
         self.job = job
+        if cargo is None:
+            with _local_modules_by_value():
+                cargo = cloudpickle.dumps(job)
         self._cargo = cargo
 
     def __reduce__(self) -> tuple[Callable[[bytes], ShippedJob], tuple[bytes]]:
-        if self._cargo is None:
-            with _local_modules_by_value():
-                self._cargo = cloudpickle.dumps(self.job)
         return _unpack, (self._cargo,)
 
 
@@ -70,7 +70,8 @@ def _local_modules() -> list[ModuleType]:
     return [
         module
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] not in known
+        if module.__name__ == name
+        and name.partition(".")[0] not in known
         and (file := getattr(module, "__file__", None)) is not None
         and not any(Path(file).is_relative_to(prefix) for prefix in installed)
     ]

@@ -57,6 +57,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         **kwargs: Any,
     ) -> None:
         self.job, self.client, self.window = job, client, window
+        self._shipped = ShippedJob(job) if client is not None else None
         self.giving_up = threading.Event()
         self.retries = 0
         self.failure: BaseException | None = None
@@ -93,7 +94,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
     def _fold(self, frame: pl.DataFrame) -> pl.DataFrame:
         if self.client is None:
             return self.job.fold(frame)
-        future = self.client.submit(_fold_frame, ShippedJob(self.job), frame, pure=False)
+        future = self.client.submit(_fold_frame, self._shipped, frame, pure=False)
         return future.result()  # type: ignore[no-any-return]
 
     async def _admit(self, segments: Segments, metadata: Sequence[Any]) -> None:
@@ -105,7 +106,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
     async def _pass_on(self, segments: Segments, metadata: Sequence[Any]) -> None:
         retry = Retry(stop=self.giving_up, on_retry=self._count_retry)
         try:
-            partials = SegmentPartials(self.job, segments, self.client, retry)
+            partials = SegmentPartials(self.job, segments, self.client, self._shipped, retry)
             await asyncio.get_running_loop().run_in_executor(self.threads, partials.start)
             await asyncio.gather(*self._emit(partials, metadata=metadata))
             # Released only now: the reference count says that the batch is merged.

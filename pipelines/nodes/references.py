@@ -50,13 +50,14 @@ class SegmentPartials:
     job: Job
     segments: Segments
     client: Client | None = None
+    shipped: ShippedJob | None = field(default=None, repr=False)
     retry: Retry = field(default_factory=Retry)
     _folded: list[Any] = field(default_factory=list, repr=False, compare=False)
 
     def start(self) -> SegmentPartials:
         """Begin to fold on the cluster, so that folding overlaps with what is merged meanwhile."""
         if self.client is not None:
-            self._folded[:] = [self._submit(fold_shipped, self._shipped)]
+            self._folded[:] = [self._submit(fold_shipped)]
         return self
 
     def partials(self) -> pl.DataFrame:
@@ -76,7 +77,7 @@ class SegmentPartials:
             try:
                 folded = self._folded[0] if self._folded else self.start()._folded[0]  # noqa: SLF001
                 plain = replace(generation)  # without aggregates: the job brings its own
-                merging = self._submit(merge_shipped, self._shipped, folded, store, plain)
+                merging = self._submit(merge_shipped, folded, store, plain)
                 progress: BatchProgress = merging.result()
             except Exception as error:
                 # A lost worker may have taken the fold with it: the next attempt starts afresh.
@@ -88,14 +89,11 @@ class SegmentPartials:
         done = self.retry(f"batch of {len(self.segments.refs)} segments", attempt)
         return replace(done, retries=len(retries))
 
-    @property
-    def _shipped(self) -> tuple[ShippedJob, Segments]:
-        return ShippedJob(self.job), self.segments
-
     def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
         assert self.client is not None  # noqa: S101 - for the type checker
+        shipped = self.shipped or ShippedJob(self.job)
         # Keys of their own: Dask would otherwise take a second attempt for the first.
-        return self.client.submit(function, *args, pure=False)
+        return self.client.submit(function, shipped, self.segments, *args, pure=False)
 
     def _fold_here(self) -> FoldedSegments:
         return fold_segments(self.job, self.segments.archive, self.segments.refs)
@@ -107,19 +105,19 @@ class SegmentPartials:
         return merge_segments(folded, self.job, segments.archive, store, generation, segments.seals)
 
 
-def fold_shipped(shipped: tuple[ShippedJob, Segments]) -> FoldedSegments:
+def fold_shipped(shipped: ShippedJob, segments: Segments) -> FoldedSegments:
     """Fold on a worker."""
-    (job, segments) = shipped[0].job, shipped[1]
-    return fold_segments(job, segments.archive, segments.refs)
+    return fold_segments(shipped.job, segments.archive, segments.refs)
 
 
 def merge_shipped(
-    shipped: tuple[ShippedJob, Segments],
+    shipped: ShippedJob,
+    segments: Segments,
     folded: FoldedSegments,
     store: MergeableStore,
     generation: Generation,
 ) -> BatchProgress:
     """Merge on the worker that folded."""
-    (job, segments) = shipped[0].job, shipped[1]
+    job, archive = shipped.job, segments.archive
     own = generation.with_product(job.product)
-    return merge_segments(folded, job, segments.archive, store, own, segments.seals)
+    return merge_segments(folded, job, archive, store, own, segments.seals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import polars as pl
 from distributed import Client, as_completed
@@ -73,7 +74,7 @@ def _folded(
     if client is None:
         yield from (fold_segments(job, archive, piece) for piece in pieces)
         return
-    work = [(ShippedJob(job), Segments(archive, tuple(piece))) for piece in pieces]
-    futures = client.map(fold_shipped, work, pure=False)
+    segments = [Segments(archive, tuple(piece)) for piece in pieces]
+    futures = client.map(partial(fold_shipped, ShippedJob(job)), segments, pure=False)
     for _future, folded in as_completed(futures, with_results=True):
         yield folded

@@ -19,6 +19,7 @@ from ..job import Job
 from ..nodes.references import SegmentPartials, Segments
 from ..progress import BatchProgress
 from ..retry import Retry
+from ..shipping import ShippedJob
 from ..window import parse_instant
 from .memory import chunks
 
@@ -137,12 +138,12 @@ def _batches(
 ) -> Iterator[BatchProgress]:
     workers = len(client.scheduler_info()["workers"]) if client is not None else 1
     stop = threading.Event()
+    shipped = ShippedJob(job) if client is not None else None
 
     def run(piece: Sequence[SegmentRef]) -> BatchProgress:
         segments = Segments(archive, tuple(piece))
-        return SegmentPartials(job, segments, client, Retry(stop=stop)).merge_into(
-            store, generation
-        )
+        partials = SegmentPartials(job, segments, client, shipped, Retry(stop=stop))
+        return partials.merge_into(store, generation)
 
     # Twice as many batches under way as there are workers: one folds while another is merged.
     with ThreadPoolExecutor(2 * workers if client is not None else 1) as threads:

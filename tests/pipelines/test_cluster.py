@@ -1,6 +1,7 @@
 """A running cluster is checked before the first beacon, and needs nothing of the user's."""
 
 import importlib
+import os
 import subprocess
 import sys
 import time
@@ -46,16 +47,21 @@ def scheduler():
 
 @pytest.fixture
 def worker(scheduler, tmp_path):
-    """Start a worker as an operator would, somewhere else, with a preload of the test's own."""
+    """Start a worker as an operator would: elsewhere, perhaps with other packages installed."""
     started = []
 
-    def start(preload=""):
-        (tmp_path / "preload.py").write_text(preload)
+    def start(**versions):
+        installed = tmp_path / "installed"
+        for name, version in versions.items():
+            metadata = installed / f"{name}-{version}.dist-info" / "METADATA"
+            metadata.parent.mkdir(parents=True)
+            metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-dashboard",
-                 "--nthreads", "1", "--no-nanny", "--preload", str(tmp_path / "preload.py")],
-                cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                 "--nthreads", "1", "--no-nanny"],
+                cwd="/", env={**os.environ, "PYTHONPATH": str(installed)},
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
         )  # fmt: skip
         client = connect(scheduler)
@@ -89,7 +95,7 @@ def test_the_users_own_modules_are_shipped(worker, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["beaconfold", "polars"])
 def test_another_version_is_named(worker, tmp_path, name):
-    with worker(f"import {name}; {name}.__version__ = '9.9.9'") as client:
+    with worker(**{name: "9.9.9"}) as client:
         with pytest.raises(WorkersDiffer, match=rf"{name} 9\.9\.9 \(here "):
             stream(
                 beacon_counts,

@@ -60,11 +60,11 @@ class Traffic:
     def expected(self, folder: Path) -> pl.DataFrame:
         """Give the answers: key, window start, and exact aggregates."""
         answers = pl.read_csv(
-            folder / self.answers, separator="\t", schema_overrides={"key": pl.String},
-            missing_utf8_is_empty_string=True,
-        )  # fmt: skip
+            folder / self.answers, separator="\t", schema_overrides={"key": pl.String}
+        )
         return answers.with_columns(
-            pl.from_epoch("window", "s").cast(pl.Datetime("us", "UTC"))
+            pl.col("key").fill_null(""),
+            pl.from_epoch("window", "s").cast(pl.Datetime("us", "UTC")),
         ).sort("key", "window")
 
 
