@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,10 +44,13 @@ def local_cluster(
     """
     cores = os.cpu_count() or 1
     workers = workers or cores
-    # Polars reads this when it is imported: without it every worker would use every core.
-    environ = {"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": max(1, cores // workers)}
+    settings = {
+        # Polars reads this when it is imported: without it every worker would use every core.
+        "distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": max(1, cores // workers),
+        "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), __name__],
+    }
     with (
-        dask.config.set(environ),
+        dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -57,6 +61,11 @@ def local_cluster(
         Client(cluster) as client,
     ):
         yield client
+
+
+def dask_setup(_worker: object) -> None:
+    """Let workers outlive Ctrl-C, which a terminal sends to them too: the driver drains first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def connect(address: str, timeout: str = "10s") -> Client:
@@ -73,7 +82,7 @@ def connect(address: str, timeout: str = "10s") -> Client:
         raise ConnectionError(f"no Dask scheduler answers at {address}") from error
 
 
-def check_workers(client: Client, archive: Archive, store: MergeableStore | None) -> None:
+def check_workers(client: Client, archive: Archive, *stores: MergeableStore) -> None:
     """Find out before the first beacon whether the workers can do the work.
 
     Raises
@@ -83,14 +92,14 @@ def check_workers(client: Client, archive: Archive, store: MergeableStore | None
     ValueError
         The store is in this process's memory.
     """
-    if store is not None and store.url.startswith("memory:"):
+    if any(store.url.startswith("memory:") for store in stores):
         raise ValueError(
             "a memory:// store is in this process, where workers cannot reach it: "
             "use sqlite:///beacons.db, or no cluster"
         )
     _check_versions(client)
     # A worker that cannot even open what it is sent answers with the error itself.
-    for worker, problem in client.run(_probe, archive, store, on_error="return").items():
+    for worker, problem in client.run(_probe, archive, stores, on_error="return").items():
         if problem is not None:
             raise WorkersDiffer(
                 f"worker {worker} cannot use the same files: {problem}; "
@@ -121,8 +130,8 @@ def _flat(info: dict[str, Any]) -> dict[str, str | None]:
     return {name: packages.get(name) for name in ("python", "dask", "distributed", *PACKAGES)}
 
 
-def _probe(archive: Archive, store: MergeableStore | None) -> None:
+def _probe(archive: Archive, stores: Sequence[MergeableStore]) -> None:
     """Look, on a worker, at what the driver looks at."""
     archive.check()
-    if store is not None:
+    for store in stores:
         store.generations()

@@ -73,7 +73,10 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         if isinstance(x, Segments):
             self._retain_refs(metadata or [])
             return asyncio.ensure_future(self._admit(x, metadata or []))
-        return self._emit(Partials(self.job, self._fold(_frame(x))), metadata=metadata)
+        if self.client is not None:
+            self._retain_refs(metadata or [])
+            return asyncio.ensure_future(self._fold_there(_frame(x), metadata or []))
+        return self._emit(Partials(self.job, self.job.fold(_frame(x))), metadata=metadata)
 
     @property
     def under_way(self) -> int:
@@ -91,11 +94,14 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         """Stop trying again: batches that fail now are left to the next run."""
         self.giving_up.set()
 
-    def _fold(self, frame: pl.DataFrame) -> pl.DataFrame:
-        if self.client is None:
-            return self.job.fold(frame)
+    async def _fold_there(self, frame: pl.DataFrame, metadata: Sequence[Any]) -> None:
+        assert self.client is not None  # noqa: S101 - for the type checker
         future = self.client.submit(_fold_frame, self._shipped, frame, pure=False)
-        return future.result()  # type: ignore[no-any-return]
+        # The loop may be the client's own: only another thread may wait for it.
+        loop = asyncio.get_running_loop()
+        partials = await loop.run_in_executor(self.threads, future.result)
+        await asyncio.gather(*self._emit(Partials(self.job, partials), metadata=metadata))
+        self._release_refs(metadata)
 
     async def _admit(self, segments: Segments, metadata: Sequence[Any]) -> None:
         await self._slots.acquire()

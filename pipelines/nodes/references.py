@@ -61,7 +61,7 @@ class SegmentPartials:
         return self
 
     def partials(self) -> pl.DataFrame:
-        """Bring the partials here, to look at them."""
+        """Bring the partials here, to look at them; not from within the graph, which it blocks."""
         if self.client is None:
             return self._fold_here().partials
         folded: FoldedSegments = self.start()._folded[0].result()  # noqa: SLF001

@@ -1,0 +1,174 @@
+"""The Streamz nodes: on a plain stream, with a client, by hand and by reference."""
+
+import polars as pl
+import pytest
+from streamz import Stream
+from streamz.core import sync
+
+from beaconfold import Archive, Count, Job, QueryString, open_store
+from beaconfold.pipelines.clock import ManualClock
+from beaconfold.pipelines.jobs import beacon_counts
+
+LINES = [f"/b.gif?beaconType={kind}&ts={at}" for kind in ("click", "view") for at in range(50)]
+
+
+def counts(store):
+    """Give the beacons by type."""
+    found = store.query("beacon-counts")
+    return dict(found.group_by("beaconType").agg(pl.col("beacons").sum()).rows())
+
+
+def test_beacons_by_hand_on_a_plain_stream():
+    source, store, done = Stream(), open_store("memory://"), []
+    source.aggregate_by_key(beacon_counts).store(store).sink(done.append)
+    source.emit(LINES[:60])
+    source.emit(pl.DataFrame({"raw": LINES[60:]}))
+    assert counts(store) == {"click": 50, "view": 50}
+    assert [batch.num_cells for batch in done] == [2, 1]
+
+
+def test_partitions_by_size_and_by_age():
+    clock, seen = ManualClock(), []
+    source = Stream()
+    node = source.timed_partition("1s", max_rows=40, clock=clock)
+    node.map(lambda frame: frame["raw"].to_list()).sink(seen.append)
+
+    async def look():
+        node.look()
+
+    for line in LINES:
+        source.emit(line)
+    assert [len(part) for part in seen] == [40, 40]
+    clock.advance(0.9)
+    sync(node.loop, look)
+    assert len(seen) == 2
+    clock.advance(0.1)
+    sync(node.loop, look)
+    assert [line for part in seen for line in part] == [line.encode() for line in LINES]
+
+
+def test_a_partition_that_is_old_enough_is_emitted_by_itself(client, tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/beacons.db")
+    source, done = Stream(), []
+    partitions = source.timed_partition("50ms", max_rows=1_000)
+    graph = partitions.aggregate_by_key(beacon_counts, client=client).store(store)
+    graph.sink(done.append)
+    for line in LINES:
+        source.emit(line)
+    while sum(counts(store).values() if done else []) < len(LINES):
+        source.emit([])
+    assert counts(store) == {"click": 50, "view": 50}
+
+
+def test_what_the_job_raises_reaches_who_emitted():
+    source = Stream()
+    source.aggregate_by_key(beacon_counts).store(open_store("memory://"))
+    with pytest.raises(ValueError, match="missing: beaconType"):
+        source.emit(pl.DataFrame({"other": [1]}))
+
+
+def test_a_store_wants_partials():
+    source = Stream()
+    source.store("memory://")
+    with pytest.raises(TypeError, match="put aggregate_by_key"):
+        source.emit(LINES)
+
+
+def test_references_are_merged_exactly_once_by_any_number_of_graphs(client, tmp_path):
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    store = open_store(f"sqlite:///{tmp_path}/beacons.db")
+    archive = Archive.open(tmp_path / "archive")
+    received = []
+    for _ in range(2):
+        source = Stream.from_beacons(
+            str(tmp_path / "beacons.log"), archive=archive, max_rows=7, poll=60
+        )
+        graph = source.aggregate_by_key(beacon_counts, client=client, window=2).store(store)
+        graph.sink(received.append)
+        source.start()
+        source.drain()
+    assert sum(batch.merged_segments for batch in received) == -(-len(LINES) // 7)
+    assert counts(store) == {"click": 50, "view": 50}
+
+
+def test_two_drivers_at_once(client, tmp_path):
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    store = open_store(f"sqlite:///{tmp_path}/beacons.db")
+    archive = Archive.open(tmp_path / "archive")
+    first = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=archive, max_rows=3)
+    first.aggregate_by_key(beacon_counts, client=client).store(store)
+    second = Stream.from_beacons(archive=archive, poll=0.01)
+    second.aggregate_by_key(beacon_counts, client=client).store(store)
+    second.start()
+    first.start()
+    first.drain()
+    second.drain()
+    assert counts(store) == {"click": 50, "view": 50}
+
+
+def test_partials_can_be_looked_at_without_a_store(client, tmp_path):
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    seen = []
+    source = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=str(tmp_path / "archive"))
+    hop = source.aggregate_by_key(beacon_counts, client=client)
+    hop.sink(seen.append)
+    source.start()
+    source.drain()
+    assert beacon_counts.present(beacon_counts.plus(*(each.partials() for each in seen)))[
+        "beacons"
+    ].to_list() == [50, 50]
+
+
+def test_a_retired_generation_ends_the_stream_and_says_so(tmp_path):
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    store = open_store("memory://")
+    old = store.register(beacon_counts.declaration)
+    new = store.register(beacon_counts.declaration, revision=1)
+    store.switch(new)
+    source = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=str(tmp_path / "archive"))
+    node = source.aggregate_by_key(beacon_counts).store(store)
+    assert node.generation(beacon_counts) == old
+    store.retire(old)
+    source.start()
+    with pytest.raises(Exception, match="retired"):
+        source.drain()
+    assert len(Archive.open(tmp_path / "archive").segments()) == 1
+
+
+def test_a_source_that_is_received_already_is_followed(tmp_path):
+    def graph():
+        source = Stream.from_beacons(
+            "synthetic://?rate=1000&seed=5", archive=str(tmp_path / "archive"), partition="10ms"
+        )
+        source.aggregate_by_key(beacon_counts).store(open_store("memory://"))
+        return source
+
+    first = graph()
+    first.start()
+    while not first.archive.segments():
+        pass
+    second = graph()
+    assert second.followed == [first.receivers[0].progress.partition]
+    assert not second.receivers
+    first.drain()
+    assert not graph().followed
+
+
+def test_two_jobs_from_one_source(tmp_path):
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    hourly = Job(
+        "hourly",
+        decode=QueryString(beaconType=pl.String, ts=pl.Datetime("ms", "UTC")),
+        event_time="ts",
+        window="1h",
+        key="beaconType",
+        aggregate={"n": Count()},
+    )
+    store = open_store("memory://")
+    source = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=str(tmp_path / "archive"))
+    nodes = [source.aggregate_by_key(job).store(store) for job in (beacon_counts, hourly)]
+    source.start()
+    source.drain()
+    assert len(nodes) == 2
+    assert counts(store) == {"click": 50, "view": 50}
+    assert store.query("hourly")["n"].to_list() == [50, 50]
