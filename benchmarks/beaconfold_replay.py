@@ -44,7 +44,7 @@ def measure(given: Task, folder: str) -> Took:
     """Time the replay once the archive is written and the cluster is up."""
     archive, store = f"{folder}/archive", f"sqlite:///{folder}/beacons.db"
     note = ingest(given.files, archive)
-    with local_cluster(given.cores, dashboard=None) as client:
+    with local_cluster(given.cores) as client:
         client.run(importlib.import_module, "beaconfold")
         began = time.perf_counter()
         replay(publisher_traffic, archive=archive, store=store, client=client)

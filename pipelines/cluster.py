@@ -24,7 +24,7 @@ class WorkersDiffer(RuntimeError):
 
 @contextmanager
 def local_cluster(
-    workers: int | None = None, memory_limit: str = "auto", dashboard: str | None = ":0"
+    workers: int | None = None, memory_limit: str = "auto", dashboard: str = ":0"
 ) -> Iterator[Client]:
     """Start workers on this machine, a process each, that share its cores between them.
 
@@ -35,7 +35,7 @@ def local_cluster(
     memory_limit
         Of each worker, as ``"2GB"``.
     dashboard
-        Address of Dask's dashboard; None: no dashboard.
+        Address of Dask's dashboard; by default some free port.
 
     Yields
     ------

@@ -23,7 +23,7 @@ def test_the_totals_are_exact_whichever_worker_dies(tmp_path):
             enough.set()
 
     with (
-        local_cluster(workers=2, dashboard=None) as client,
+        local_cluster(workers=2) as client,
         stream(
             counted,
             source=str(tmp_path / "beacons.log"),

@@ -8,5 +8,5 @@ from beaconfold import local_cluster
 @pytest.fixture(scope="session")
 def client():
     """Give a client of a cluster whose workers are processes."""
-    with local_cluster(workers=2, dashboard=None) as client:
+    with local_cluster(workers=2) as client:
         yield client
