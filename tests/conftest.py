@@ -1,18 +1,10 @@
 """What all tests share: Hypothesis profiles and the real traffic beside the checkout."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-import beaconfold
-
-# The root is a package, and pytest imports the packages that tests lie in by their folders' names:
-# without this, a second copy of everything. (A name that is no identifier becomes "__init__".)
-for name in (Path(__file__).parents[1].name, "__init__"):
-    sys.modules.setdefault(name, beaconfold)
 
 settings.register_profile(
     "default",
