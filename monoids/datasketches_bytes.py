@@ -20,9 +20,12 @@ from typing import Final
 
 import numpy as np
 
-HEAD: Final = np.dtype(
-    [(name, "u1") for name in ("words", "format", "family", "lg_k")]
-    + [(name, "u1") for name in ("lg_array", "flags", "count", "mode")]
+_BYTES = ("words", "format", "family", "lg_k", "lg_array", "flags", "count", "mode")
+_DOUBLES = ("hip", "low", "high")
+_WORDS = ("zeros", "exceptions")
+HEAD: Final = np.dtype([(name, "u1") for name in _BYTES])
+HLL_HEAD: Final = np.dtype(
+    [("head", HEAD), *((name, "<f8") for name in _DOUBLES), *((name, "<u4") for name in _WORDS)]
 )
 FORMAT, FAMILY = 1, 7
 LIST, SET, HLL = MODES = range(3)
@@ -31,6 +34,6 @@ LIST_SIZE: Final = 8
 BITS: Final = {0: 4, 1: 6, 2: 8}  # of a register, by the two bits above the mode's
 HLL_8: Final = 2 << 2
 EMPTY, COMPACT, OUT_OF_ORDER = 0x04, 0x08, 0x10
-REGISTERS: Final = 40
+REGISTERS: Final = HLL_HEAD.itemsize
 EXCEPTION: Final = 15
-CHUNK: Final = 1 << 22  # registers copied at once
+CHUNK: Final = 1 << 21  # registers copied at once

@@ -17,6 +17,7 @@ from .datasketches_bytes import (
     HEAD,
     HLL,
     HLL_8,
+    HLL_HEAD,
     LIST,
     LIST_SIZE,
     OUT_OF_ORDER,
@@ -28,6 +29,7 @@ from .hll_state import (
     Coupons,
     Groups,
     are_dense,
+    greatest_of,
     read_dense,
     read_sparse,
     read_summaries,
@@ -105,11 +107,12 @@ def _write_coupons(counts: Groups, coupons: Coupons, lg_k: int) -> pl.Series:
 
 def _write_registers(states: pl.Series, lg_k: int) -> pl.Series:
     zeros, low, high = read_summaries(states)
-    rows = np.zeros((len(states), REGISTERS + (1 << lg_k)), np.uint8)
+    heads = np.zeros(len(states), HLL_HEAD)
     flags = COMPACT | OUT_OF_ORDER
-    rows[:, :8] = (PREAMBLE[HLL], FORMAT, FAMILY, lg_k, 0, flags, 0, HLL | HLL_8)
-    rows[:, 16:24] = (low * 2.0**-31).astype("<f8").view(np.uint8).reshape(-1, 8)
-    rows[:, 24:32] = (high * 2.0**-63).astype("<f8").view(np.uint8).reshape(-1, 8)
-    rows[:, 32:36] = zeros.astype("<u4").view(np.uint8).reshape(-1, 4)
+    heads["head"] = (PREAMBLE[HLL], FORMAT, FAMILY, lg_k, 0, flags, 0, HLL | HLL_8)
+    heads["low"], heads["high"], heads["zeros"] = low * 2.0**-31, high * 2.0**-63, zeros
+    rows = np.empty((len(states), REGISTERS + (1 << lg_k)), np.uint8)
+    rows[:, :REGISTERS] = heads.view(np.uint8).reshape(len(states), -1)
     rows[:, REGISTERS:] = read_dense(states)
+    greatest_of(rows[:, REGISTERS:])
     return write_bytes(rows.reshape(-1), np.full(len(rows), rows.shape[1], np.int64))

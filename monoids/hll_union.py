@@ -9,6 +9,7 @@ Temporary arrays are few and small: their first touch costs more than what is do
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -28,8 +29,8 @@ from .hll_state import (
 )
 
 _GROUP: Final = np.uint64(32)  # the bits below a group's number in a packed coupon
-_MEMORY: Final = 1 << 24  # registers built at once, in bytes
-_ROWS: Final = 1 << 16  # coupons put into registers at once
+_MEMORY: Final = 1 << 22  # registers built at once, in bytes
+_ROWS: Final = 1 << 16  # coupons sorted, or put into registers, at once
 _NONE: Final[Groups] = np.empty(0, np.int64)
 _NO_STATES: Final = pl.Series(dtype=pl.Binary)
 
@@ -140,6 +141,21 @@ def merge(
 
 def _distinct(counts: Groups, coupons: Coupons) -> tuple[Groups, Coupons]:
     """Sort each group's coupons, drop repeated ones and `EMPTY`."""
+    bounds = np.concatenate([[0], np.cumsum(counts)])
+    # Slabs of whole groups: what is worked on stays in a processor's cache.
+    cuts = np.searchsorted(bounds, np.arange(0, bounds[-1], _ROWS))
+    cuts = np.unique(np.append(cuts, len(counts)))
+    slabs = [
+        _distinct_slab(counts[first:last], coupons[bounds[first] : bounds[last]])
+        for first, last in pairwise(cuts.tolist())
+    ]
+    if not slabs:
+        return counts, coupons
+    sizes, kept = zip(*slabs, strict=True)
+    return np.concatenate(sizes), np.concatenate(kept)
+
+
+def _distinct_slab(counts: Groups, coupons: Coupons) -> tuple[Groups, Coupons]:
     numbers = np.arange(len(counts), dtype=np.uint64) << _GROUP
     packed = np.repeat(numbers, counts)
     packed |= coupons
@@ -147,12 +163,8 @@ def _distinct(counts: Groups, coupons: Coupons) -> tuple[Groups, Coupons]:
     coupons = packed.astype(np.uint32)
     keep = coupons != EMPTY
     keep[1:] &= packed[1:] != packed[:-1]
-    sizes = np.zeros(len(counts), np.int64)
-    filled = np.flatnonzero(counts)
-    if len(filled):
-        starts = (np.cumsum(counts) - counts)[filled]
-        sizes[filled] = np.add.reduceat(keep, starts, dtype=np.int64)
-    return sizes, coupons[keep]
+    kept = np.concatenate([[0], np.cumsum(keep)])
+    return np.diff(kept[np.cumsum(counts)], prepend=0), coupons[keep]
 
 
 def _reordered(counts: Groups, coupons: Coupons, order: Groups) -> Coupons:

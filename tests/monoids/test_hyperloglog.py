@@ -198,7 +198,7 @@ def damaged():
     yield "order", sparse[:4] + sparse[8:12] + sparse[4:8], "not in order"
     yield "twice", sparse[:8] + sparse[4:8], "not in order"
     yield "no rank", sparse[:4] + bytes(4), "not in order"
-    yield "register", dense[:-1] + b"\x40", "a register is above 63"
+    yield "register", dense[:-1] + b"\x40", "register above 63"
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,12 @@ def test_damaged_sketches_are_refused(sketch, message):
         from_datasketches(pl.Series([good, sketch, None]), 8)
 
 
+def test_damaged_states_are_not_exported():
+    state = state_of([str(each) for each in range(400)], 8)[:-1] + b"\x40"
+    with pytest.raises(ValueError, match="register above 63"):
+        to_datasketches(pl.Series([state]), 8)
+
+
 @pytest.mark.parametrize("count", [3, 20, 400])
 def test_another_lg_k_is_refused(count):
     users = [str(each) for each in range(count)]
