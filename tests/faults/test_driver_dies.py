@@ -22,7 +22,7 @@ def command(tmp_path):
     support = str(Path(sys.modules["counted"].__file__).parent)
     return {
         "args": [
-            sys.executable, "-m", "beaconfold.pipelines.cli", "run", "counted:counted",
+            sys.executable, "-m", "beaconfold", "run", "counted:counted",
             "--source", "beacons.log", "--archive", "archive", "--store", "sqlite:///beacons.db",
             "--max-rows", "2000", "--workers", "1", "--until-idle",
         ],
