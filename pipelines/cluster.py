@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from multiprocessing import resource_tracker
+from typing import Any, TypeVar
 
 import dask
 from distributed import Client, LocalCluster
 
 from ..stores import MergeableStore
 from .archive import Archive
+
+T = TypeVar("T")
 
 PACKAGES = ("beaconfold", "polars", "polars_hash", "numpy", "pyarrow", "streamz")
 """Whose version must be the same everywhere, besides Python's, Dask's and distributed's."""
@@ -44,14 +48,12 @@ def local_cluster(
     """
     cores = os.cpu_count() or 1
     workers = workers or cores
-    settings = {
-        # Polars reads this when it is imported: without it every worker would use every core.
-        "distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": max(1, cores // workers),
-        "distributed.worker.preload": [*dask.config.get("distributed.worker.preload"), __name__],
-    }
+    # Polars reads this when it is imported: without it every worker would use every core.
+    environ = {"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": max(1, cores // workers)}
     with (
-        dask.config.set(settings),
-        LocalCluster(
+        dask.config.set(environ),
+        _out_of_reach(
+            LocalCluster,
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -63,9 +65,15 @@ def local_cluster(
         yield client
 
 
-def dask_setup(_worker: object) -> None:
-    """Let workers outlive Ctrl-C, which a terminal sends to them too: the driver drains first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _out_of_reach(start: Callable[..., T], **settings: Any) -> T:
+    """Start processes that no Ctrl-C reaches: a terminal sends it to all, but the driver drains.
+
+    Threads and processes inherit the blocked signal from the thread that starts them.
+    """
+    resource_tracker.ensure_running()  # which unblocks the signal in the thread that comes first
+    block = signal.SIG_BLOCK, {signal.SIGINT}
+    with ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=block) as thread:
+        return thread.submit(start, **settings).result()
 
 
 def connect(address: str, timeout: str = "10s") -> Client:
