@@ -148,7 +148,9 @@ class Decoder(ABC):
                 raise ValueError(f"defaults: {name!r} is not a declared field")
             field = declared[name]
             declared[name] = _field(name, Field(field.dtype, default, field.source))
-        self._set(declared=declared, fields={**self._built_in(), **declared}, derive=derive or {})
+        self._set(
+            declared=declared, fields={**self._built_in(), **declared}, derive=dict(derive or {})
+        )
         for name in self._built_in().keys() & declared.keys():
             raise ValueError(
                 f"{name!r} is a field of every {type(self).__name__}: "

@@ -172,8 +172,8 @@ def _doubt(paths: Paths, dtypes: Mapping[str, pl.DataType]) -> str:
     r"""Make the pattern of lines that Polars might read otherwise than `exact_json`.
 
     Polars turns a number with a fraction or an exponent into a float and that into text, which
-    keeps 15 digits but not the way they were written, and makes lone surrogates zeros. A name is
-    found by its text, so names must not be spelled in escapes either.
+    keeps 15 digits but not the way they were written; it makes ``-0`` into ``0``, and lone
+    surrogates into zeros. A name is found by its text, so it must not be spelled in escapes either.
     """
     plain = all(re.fullmatch(r"[ !#-.0-\[\]-~]+", key) for path in paths.values() for key in path)
     patterns = [r"\\u(?:[dD][89a-fA-F]|00[0-7])" if plain else r"\\"]
@@ -201,4 +201,4 @@ def _risk(dtype: pl.DataType) -> str:
             number = "[0-9.]{17}|[0-9.]+[eE]"
         case _:
             number = "[0-9]{19}|[0-9]+[.eE]"
-    return rf"-?(?:{number})|[\[{{]"
+    return rf"-?(?:{number})|-0[^0-9.]|[\[{{]"
