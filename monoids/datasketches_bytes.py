@@ -28,7 +28,7 @@ HLL_HEAD: Final = np.dtype(
     [("head", HEAD), *((name, "<f8") for name in _DOUBLES), *((name, "<u4") for name in _WORDS)]
 )
 FORMAT, FAMILY = 1, 7
-LIST, SET, HLL = MODES = range(3)
+LIST, SET, HLL = range(3)
 PREAMBLE: Final = {LIST: 2, SET: 3, HLL: 10}  # words
 LIST_SIZE: Final = 8
 BITS: Final = {0: 4, 1: 6, 2: 8}  # of a register, by the two bits above the mode's

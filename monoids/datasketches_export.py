@@ -29,12 +29,12 @@ from .hll_state import (
     Coupons,
     Groups,
     are_dense,
-    greatest_of,
     read_dense,
     read_sparse,
     read_summaries,
     where_valid,
 )
+from .hll_summary import greatest_of
 
 
 def to_datasketches(states: pl.Series, lg_k: int) -> pl.Series:
@@ -71,7 +71,7 @@ def to_datasketches(states: pl.Series, lg_k: int) -> pl.Series:
 
 def _write(states: pl.Series, lg_k: int) -> pl.Series:
     dense = are_dense(states, lg_k)
-    sparse = _write_coupons(*read_sparse(states.filter(~dense)), lg_k)
+    sparse = _write_coupons(*read_sparse(states.filter(~dense), lg_k), lg_k)
     if not dense.any():
         return sparse
     order = np.empty(len(states), np.int64)
@@ -106,13 +106,13 @@ def _write_coupons(counts: Groups, coupons: Coupons, lg_k: int) -> pl.Series:
 
 
 def _write_registers(states: pl.Series, lg_k: int) -> pl.Series:
-    zeros, low, high = read_summaries(states)
+    zeros, low, high = read_summaries(states, lg_k)
     heads = np.zeros(len(states), HLL_HEAD)
     flags = COMPACT | OUT_OF_ORDER
     heads["head"] = (PREAMBLE[HLL], FORMAT, FAMILY, lg_k, 0, flags, 0, HLL | HLL_8)
     heads["low"], heads["high"], heads["zeros"] = low * 2.0**-31, high * 2.0**-63, zeros
     rows = np.empty((len(states), REGISTERS + (1 << lg_k)), np.uint8)
     rows[:, :REGISTERS] = heads.view(np.uint8).reshape(len(states), -1)
-    rows[:, REGISTERS:] = read_dense(states)
+    rows[:, REGISTERS:] = read_dense(states, lg_k)
     greatest_of(rows[:, REGISTERS:])
     return write_bytes(rows.reshape(-1), np.full(len(rows), rows.shape[1], np.int64))

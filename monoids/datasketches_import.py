@@ -24,7 +24,8 @@ from .datasketches_bytes import (
     SET,
 )
 from .hll_coupons import ADDRESS_BITS, MAX_RANK
-from .hll_state import LG_K, Coupons, Groups, Registers, dense_states, where_valid
+from .hll_state import LG_K, Coupons, Groups, dense_states, where_valid
+from .hll_summary import Registers
 from .hll_union import merge
 
 _UNKNOWN: Final = 255  # above any register

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from .hll_coupons import ADDRESS_BITS
-from .hll_state import HEADER, Summary, are_dense, read_summaries, where_valid
+from .hll_state import are_dense, read_counts, read_summaries, where_valid
+from .hll_summary import Summary
 
 
 def estimate(states: pl.Series, lg_k: int) -> pl.Series:
@@ -45,10 +46,10 @@ def estimate(states: pl.Series, lg_k: int) -> pl.Series:
 
 def _estimate(states: pl.Series, lg_k: int) -> pl.Series:
     dense = are_dense(states, lg_k)
-    estimates = of_count((states.bin.size().to_numpy().astype(np.int64) - HEADER) // 4)
-    if dense.any():
-        estimates[dense] = of_summary(read_summaries(states.filter(dense)), lg_k)
-    return pl.Series(estimates, dtype=pl.Float64)
+    estimates = np.empty(len(states))
+    estimates[~dense] = of_count(read_counts(states.filter(~dense), lg_k))
+    estimates[dense] = of_summary(read_summaries(states.filter(dense), lg_k), lg_k)
+    return pl.Series(estimates)
 
 
 def of_count(coupons: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

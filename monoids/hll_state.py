@@ -16,18 +16,18 @@ coupons, and so does every byte; a dense state stays dense, as a greater set has
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from .byte_columns import read_bytes, write_bytes
-from .hll_coupons import ADDRESS_BITS, MAX_RANK
+from .hll_coupons import ADDRESS_BITS
+from .hll_summary import Registers, Summary, summary
 
 Coupons: TypeAlias = npt.NDArray[np.uint32]
 Groups: TypeAlias = npt.NDArray[np.int64]
-Registers: TypeAlias = npt.NDArray[np.uint8]
 
 LG_K: Final = range(4, 19)
 VERSION: Final = 1
@@ -35,24 +35,6 @@ SPARSE, DENSE = 0, 1
 HEADER: Final = 4
 SUMMARY: Final = 20
 BLOCK: Final = 1 << 18  # registers worked on at once: they stay in a processor's cache
-
-
-class Summary(NamedTuple):
-    """What an estimate needs to know of a dense sketch; exact, one element a sketch.
-
-    Attributes
-    ----------
-    zeros
-        How many registers are 0.
-    low
-        The sum of ``2**(31 - rank)`` over the registers below 32, zeros too: ``uint64``.
-    high
-        The sum of ``2**(63 - rank)`` over the others: ``uint64``.
-    """
-
-    zeros: npt.NDArray[np.uint32]
-    low: npt.NDArray[np.uint64]
-    high: npt.NDArray[np.uint64]
 
 
 def sparse_limit(lg_k: int) -> int:
@@ -85,29 +67,33 @@ def sparse_states(counts: Groups, coupons: Coupons, lg_k: int) -> pl.Series:
     return write_bytes(words.view(np.uint8), HEADER + 4 * counts)
 
 
-def read_sparse(states: pl.Series) -> tuple[Groups, Coupons]:
+def read_sparse(states: pl.Series, lg_k: int) -> tuple[Groups, Coupons]:
     """Read sparse states: the inverse of `sparse_states`.
 
     Raises
     ------
     ValueError
-        A state is damaged.
+        A state is damaged, of another version, or has another lg_k.
     """
     if not len(states):
         return np.empty(0, np.int64), np.empty(0, np.uint32)
     data, starts = read_bytes(states)
-    words = np.ascontiguousarray(data[starts[0] : starts[-1]]).view("<u4")
+    sizes = np.diff(starts)
+    limit = HEADER + 4 * sparse_limit(lg_k)
+    if sizes.min() < HEADER or sizes.max() > limit or (sizes % 4).any():
+        raise ValueError(_what_is_wrong(states, lg_k))
+    words = data[starts[0] : starts[-1]].view("<u4")
     heads = (starts[:-1] - starts[0]) // 4
+    if (words[heads] != _header(lg_k, SPARSE)).any():
+        raise ValueError(_what_is_wrong(states, lg_k))
     body = np.ones(len(words), np.bool_)
     body[heads] = False
-    coupons = words[body]
-    ascending = np.ones(len(words), np.bool_)
-    np.greater(words[1:], words[:-1], out=ascending[1:])
-    ascending[heads] = True
-    ascending[heads[heads + 1 < len(words)] + 1] = True
-    if not ascending.all() or (len(coupons) and coupons.min() >> ADDRESS_BITS == 0):
+    first = heads[sizes > HEADER] + 1
+    ascending = words[1:] > words[:-1]
+    ascending[heads[1:] - 1] = ascending[first - 1] = True
+    if not ascending.all() or (words[first] >> np.uint32(ADDRESS_BITS) == 0).any():
         raise ValueError("a HyperLogLog state is damaged: its coupons are not in order")
-    return np.diff(starts) // 4 - 1, coupons
+    return sizes // 4 - 1, words[body]
 
 
 def dense_states(registers: Registers) -> pl.Series:
@@ -132,91 +118,44 @@ def dense_states(registers: Registers) -> pl.Series:
     return write_bytes(rows.reshape(-1), np.full(count, rows.shape[1], np.int64))
 
 
-def read_dense(states: pl.Series) -> Registers:
-    """Read dense states: the inverse of `dense_states`, unchecked."""
-    data, starts = read_bytes(states)
-    return data[starts[0] : starts[-1]].reshape(len(states), -1)[:, HEADER + SUMMARY :]
-
-
-def summary(registers: Registers) -> Summary:
-    """Summarise sketches: one a row of a matrix of registers; checks as `greatest_of`."""
-    greatest = greatest_of(registers)
-    lg_k = registers.shape[1].bit_length() - 1
-    # Sums of 32 bits are fastest, and hold the weights of ranks up to this one exactly; of a
-    # million values, one register in two thousand is above it.
-    rank = 31 - lg_k
-    weights = np.uint32(1 << rank) >> registers.astype(np.uint32)
-    low = weights.sum(axis=1, dtype=np.uint32).astype(np.uint64) << np.uint64(lg_k)
-    high = np.zeros(len(registers), np.uint64)
-    if greatest > rank:
-        # Of two dimensions at once, nonzero is ten times slower.
-        rows, slots = np.divmod(np.flatnonzero(registers > rank), registers.shape[1])
-        ranks = registers[rows, slots].astype(np.uint64)
-        for total, most in ((low, np.uint64(31)), (high, np.uint64(63))):
-            now = ranks <= most
-            np.add.at(total, rows[now], np.uint64(1) << (most - ranks[now]))
-            rows, ranks = rows[~now], ranks[~now]
-    filled = np.bitwise_count(np.packbits(registers, axis=1)).sum(axis=1, dtype=np.uint32)
-    return Summary(registers.shape[1] - filled, low, high)
-
-
-def greatest_of(registers: Registers) -> int:
-    """Give the greatest of all registers.
-
-    Raises
-    ------
-    ValueError
-        It is above 63: no hash has such a rank.
-    """
-    greatest = int(registers.max(initial=0))
-    if greatest > MAX_RANK:
-        raise ValueError("a HyperLogLog sketch is damaged: it has a register above 63")
-    return greatest
-
-
-def read_summaries(states: pl.Series) -> Summary:
-    """Read the summaries of dense states."""
-    data, starts = read_bytes(states.bin.slice(HEADER, SUMMARY))
-    fields = [("zeros", "<u4"), ("low", "<u8"), ("high", "<u8")]
-    heads = data[starts[0] : starts[-1]].view(fields)
-    return Summary(heads["zeros"], heads["low"], heads["high"])
-
-
-def are_dense(states: pl.Series, lg_k: int) -> npt.NDArray[np.bool_]:
-    """Say which states are dense, having looked at the headers and lengths of all.
-
-    Parameters
-    ----------
-    states
-        Binary, without nulls.
-    lg_k
-        What they must have.
+def read_dense(states: pl.Series, lg_k: int) -> Registers:
+    """Read dense states: the inverse of `dense_states`, but for the check of the registers.
 
     Raises
     ------
     ValueError
         A state is damaged, of another version, or has another lg_k.
     """
-    data, starts = read_bytes(states.bin.head(HEADER))
-    sizes = states.bin.size().to_numpy()
-    if not len(states):
-        return np.empty(0, np.bool_)
-    if sizes.min() < HEADER:
-        raise ValueError(f"a HyperLogLog state is damaged: it has {sizes.min()} bytes")
-    heads = data[starts[0] : starts[-1]].view("<u4")
-    dense: npt.NDArray[np.bool_] = heads == _header(lg_k, DENSE)
-    odd = heads[~dense & (heads != _header(lg_k, SPARSE))]
-    if len(odd):
-        raise ValueError(_what_is_wrong(odd[:1].tobytes(), lg_k))
-    sparse_sizes = sizes[~dense]
-    wrong = sizes[dense] != HEADER + SUMMARY + (1 << lg_k)
-    if (
-        wrong.any()
-        or (sparse_sizes % 4 > 0).any()
-        or sparse_sizes.max(initial=0) > HEADER + 4 * sparse_limit(lg_k)
-    ):
-        raise ValueError("a HyperLogLog state is damaged: it is cut off or too long")
-    return dense
+    data, starts = read_bytes(states)
+    rows = data[starts[0] : starts[-1]].reshape(len(states), HEADER + SUMMARY + (1 << lg_k))
+    if (rows[:, :HEADER].view("<u4") != _header(lg_k, DENSE)).any():
+        raise ValueError(_what_is_wrong(states, lg_k))
+    return rows[:, HEADER + SUMMARY :]
+
+
+def are_dense(states: pl.Series, lg_k: int) -> npt.NDArray[np.bool_]:
+    """Say which states are dense. Lengths tell; those who read the states check the rest."""
+    return (states.bin.size() == HEADER + SUMMARY + (1 << lg_k)).to_numpy()
+
+
+def read_counts(states: pl.Series, lg_k: int) -> Groups:
+    """Read how many coupons sparse states have, without reading these; checks as `read_sparse`."""
+    sizes = states.bin.size().to_numpy().astype(np.int64)
+    limit = HEADER + 4 * sparse_limit(lg_k)
+    odd = (sizes < HEADER) | (sizes > limit) | (sizes % 4 > 0)
+    if odd.any() or (_heads(states) != _header(lg_k, SPARSE)).any():
+        raise ValueError(_what_is_wrong(states, lg_k))
+    return sizes // 4 - 1
+
+
+def read_summaries(states: pl.Series, lg_k: int) -> Summary:
+    """Read the summaries of dense states, without reading their registers."""
+    if (_heads(states) != _header(lg_k, DENSE)).any():
+        raise ValueError(_what_is_wrong(states, lg_k))
+    data, starts = read_bytes(states.bin.slice(HEADER, SUMMARY))
+    fields = [("zeros", "<u4"), ("low", "<u8"), ("high", "<u8")]
+    heads = data[starts[0] : starts[-1]].view(fields)
+    return Summary(heads["zeros"], heads["low"], heads["high"])
 
 
 def where_valid(column: pl.Series, kernel: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -238,10 +177,23 @@ def _header(lg_k: int, form: int) -> np.uint32:
     return np.uint32(VERSION | lg_k << 8 | form << 16)
 
 
-def _what_is_wrong(head: bytes, lg_k: int) -> str:
-    version, other, form, rest = head
-    if version != VERSION:
-        return f"a HyperLogLog state has version {version}; this installation reads {VERSION}"
-    if other in LG_K and form in {SPARSE, DENSE} and rest == 0:
-        return f"a sketch of lg_k={other} does not merge with lg_k={lg_k}: build both with one lg_k"
-    return f"a HyperLogLog state is damaged: it begins with {head.hex()}"
+def _heads(states: pl.Series) -> Coupons:
+    if not len(states):
+        return np.empty(0, np.uint32)
+    data, starts = read_bytes(states.bin.head(HEADER))
+    return data[starts[0] : starts[-1]].view("<u4")
+
+
+def _what_is_wrong(states: pl.Series, lg_k: int) -> str:
+    """Say what is wrong with the first state whose header or length is."""
+    for state in states:
+        if len(state) < HEADER:
+            return f"a HyperLogLog state is damaged: it has {len(state)} bytes"
+        version, other, form, rest = state[:HEADER]
+        if version != VERSION:
+            return f"a HyperLogLog state has version {version}; this installation reads {VERSION}"
+        if other not in LG_K or form not in {SPARSE, DENSE} or rest:
+            return f"a HyperLogLog state is damaged: it begins with {state[:HEADER].hex()}"
+        if other != lg_k:
+            return f"a sketch of lg_k={other} does not merge with lg_k={lg_k}: build both with one"
+    return "a HyperLogLog state is damaged: it is cut off or too long"

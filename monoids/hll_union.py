@@ -8,29 +8,25 @@ Temporary arrays are few and small: their first touch costs more than what is do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from .hll_coupons import ADDRESS_BITS, EMPTY
+from .hll_coupons import EMPTY
+from .hll_dense import dense_blocks
 from .hll_state import (
     Coupons,
     Groups,
-    Registers,
     are_dense,
-    dense_states,
-    read_dense,
     read_sparse,
     sparse_limit,
     sparse_states,
 )
 
 _GROUP: Final = np.uint64(32)  # the bits below a group's number in a packed coupon
-_MEMORY: Final = 1 << 22  # registers built at once, in bytes
-_ROWS: Final = 1 << 16  # coupons sorted, or put into registers, at once
+_SLAB: Final = 1 << 16  # coupons sorted at once
 _NONE: Final[Groups] = np.empty(0, np.int64)
 _NO_STATES: Final = pl.Series(dtype=pl.Binary)
 
@@ -84,7 +80,7 @@ def of_states(states: pl.Series, lg_k: int) -> pl.Series:
     groups = np.repeat(np.arange(len(members)), counts[several])
     flat = members.explode(empty_as_null=False, keep_nulls=False)
     dense = are_dense(flat, lg_k)
-    sizes, coupons = read_sparse(flat.filter(~dense))
+    sizes, coupons = read_sparse(flat.filter(~dense), lg_k)
     sizes = np.bincount(groups[~dense], sizes, len(members)).astype(np.int64)
     merged = merge(sizes, coupons, lg_k, groups[dense], flat.filter(dense))
     if several.all():
@@ -135,7 +131,7 @@ def merge(
     if len(owners):
         coupons = _reordered(counts[dense], coupons, by_rounds)
     counts = counts[dense[by_rounds]]
-    blocks = _dense_blocks(counts, coupons, lg_k, places[owners], members)
+    blocks = dense_blocks(counts, coupons, lg_k, places[owners], members)
     return pl.concat([*blocks, sparse]).gather(places)
 
 
@@ -143,7 +139,7 @@ def _distinct(counts: Groups, coupons: Coupons) -> tuple[Groups, Coupons]:
     """Sort each group's coupons, drop repeated ones and `EMPTY`."""
     bounds = np.concatenate([[0], np.cumsum(counts)])
     # Slabs of whole groups: what is worked on stays in a processor's cache.
-    cuts = np.searchsorted(bounds, np.arange(0, bounds[-1], _ROWS))
+    cuts = np.searchsorted(bounds, np.arange(0, bounds[-1], _SLAB))
     cuts = np.unique(np.append(cuts, len(counts)))
     slabs = [
         _distinct_slab(counts[first:last], coupons[bounds[first] : bounds[last]])
@@ -173,53 +169,3 @@ def _reordered(counts: Groups, coupons: Coupons, order: Groups) -> Coupons:
     counts = counts[order]
     moved = starts[order] - (np.cumsum(counts) - counts)
     return coupons[np.repeat(moved, counts) + np.arange(len(coupons))]
-
-
-def _dense_blocks(
-    counts: Groups, coupons: Coupons, lg_k: int, owners: Groups, members: pl.Series
-) -> Iterator[pl.Series]:
-    """Build dense states, in blocks.
-
-    `counts` and `coupons` are those of `merge`; `owners` are the groups of the dense members. One
-    owner's members are neighbours, and who has more of them has a lower number.
-    """
-    step = max(1, _MEMORY >> lg_k)
-    bounds = np.concatenate([[0], np.cumsum(counts)])
-    is_first = np.diff(owners, prepend=-1) != 0
-    first = np.flatnonzero(is_first)
-    rounds = np.arange(len(owners)) - first[np.cumsum(is_first) - 1]
-    by_round = np.lexsort((owners, rounds, owners // step))
-    owners, members = owners[by_round], members.gather(by_round)
-    for start in range(0, len(counts), step):
-        block = bounds[start : start + step + 1]
-        registers = np.zeros((len(block) - 1, 1 << lg_k), np.uint8)
-        _add_coupons(registers, block, coupons)
-        low, high = np.searchsorted(owners // step, [start // step, start // step + 1])
-        for at in range(low, high, step):
-            chunk = slice(at, min(at + step, high))
-            _add_members(registers, owners[chunk] - start, read_dense(members[chunk]))
-        yield dense_states(registers)
-
-
-def _add_coupons(registers: Registers, bounds: Groups, coupons: Coupons) -> None:
-    """Put coupons into registers: row i takes those from ``bounds[i]`` to ``bounds[i + 1]``."""
-    k = registers.shape[1]
-    for start in range(bounds[0], bounds[-1], _ROWS):
-        stop = min(start + _ROWS, bounds[-1])
-        first = np.searchsorted(bounds, start, side="right") - 1
-        last = np.searchsorted(bounds, stop)
-        counts = np.diff(bounds[first : last + 1].clip(start, stop))
-        slots = np.repeat(np.arange(first, last) * k, counts)
-        slots |= coupons[start:stop] & np.uint32(k - 1)
-        ranks = (coupons[start:stop] >> np.uint32(ADDRESS_BITS)).astype(np.uint8)
-        np.maximum.at(registers.reshape(-1), slots, ranks)
-
-
-def _add_members(registers: Registers, rows: Groups, members: Registers) -> None:
-    """Merge each member into its row, a run of neighbouring rows at a time."""
-    ends = np.flatnonzero(np.diff(rows, append=-1) != 1) + 1
-    begin = 0
-    for end in ends.tolist():
-        run = registers[rows[begin] : rows[begin] + end - begin]
-        np.maximum(run, members[begin:end], out=run)
-        begin = end
