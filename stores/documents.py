@@ -119,5 +119,5 @@ class Poison:
 def _rejected(value: bytes) -> pl.DataFrame:
     try:
         return pl.read_ipc(value)
-    except pl.exceptions.ComputeError:
+    except (pl.exceptions.PolarsError, OSError):
         raise StoreLayoutError("quarantine written by another version/layout") from None

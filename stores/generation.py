@@ -9,9 +9,13 @@ import polars as pl
 
 from ..monoids.dtypes import parse_dtype
 from ..monoids.product import Product
+from .errors import StoreLayoutError
 
 State = Literal["building", "live", "retired", "dropped"]
 """What may happen to a generation: the first two take merges, the last two refuse them."""
+
+LAYOUT = 1
+"""The layout of declarations that this version reads."""
 
 RESERVED = frozenset({"shard", "window", "key", "updated_at"})
 
@@ -94,6 +98,11 @@ class Generation:
     @cached_property
     def product(self) -> Product:
         """The aggregates: enough of them to merge and to present states."""
+        if self.declaration.get("layout") != LAYOUT:
+            raise StoreLayoutError(
+                f"{self}: declared by another version/layout: {self.declaration.get('layout')}, "
+                f"this one reads {LAYOUT}"
+            )
         return Product.restore(self.declaration["aggregates"])
 
     @cached_property

@@ -52,7 +52,7 @@ class MemoryBackend(Backend):
     ----------
     name
         The same name is the same store, for as long as the process lives. Without one it is a new
-        store, which goes with its last user.
+        store, which goes with its last user; until then its id is its name.
     shards
         Number of shards of a new store.
 
@@ -68,7 +68,7 @@ class MemoryBackend(Backend):
     """
 
     def __init__(self, name: str = "", shards: int | None = None) -> None:
-        memory = _NAMED.get(name) if name else None
+        memory = _NAMED.get(name) or _REACHABLE.get(name) if name else None
         if memory is None:
             memory = _Memory(shards or SHARDS)
             if name:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
+import numpy as np
 import polars as pl
 
-from .backend import SHARDS, Backend, ShardHead, ShardWrite
+from .backend import Backend, ShardHead, ShardWrite
 from .cells import CELL
 from .errors import GenerationDropped, GenerationRetired, StoreError
 from .generation import Generation, State
@@ -55,7 +56,7 @@ class SQLiteBackend(Backend):
     """
 
     def __init__(self, path: str | Path, shards: int | None = None) -> None:
-        self.file = SQLiteFile(path, shards, SHARDS)
+        self.file = SQLiteFile(path, shards)
         self.url = f"sqlite:///{self.file.path}"
         self.id, self.shards = self.file.id, self.file.shards
 
@@ -154,22 +155,20 @@ class SQLiteBackend(Backend):
                     (number,),
                 )
             }
-            found = []
+            cells, states = keys.select("shard", *CELL), []
             if state != "dropped" and keys.height:
+                cells = cells.sort("shard", *CELL)  # the order of the index: a third faster
                 connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (shard, window, key)")
                 connection.execute("DELETE FROM wanted")
-                _insert(
-                    connection,
-                    "INSERT INTO wanted",
-                    keys.select("shard", *CELL).sort("shard", *CELL),
-                )
+                _insert(connection, "INSERT INTO wanted", cells)
                 columns = "".join(f", {_quoted(name)}" for name in generation.states)
                 # CROSS JOIN keeps SQLite from planning the join the other way round.
-                found = connection.execute(
-                    f"SELECT shard, window, key{columns} FROM wanted "
+                states = connection.execute(
+                    f"SELECT wanted.rowid - 1{columns} FROM wanted "
                     f"CROSS JOIN {_table(connection, generation)} USING (shard, window, key)"
                 ).fetchall()
-        rows = to_frame(found, {"shard": pl.Int64(), **CELL, **generation.states})
+        found = to_frame(states, {"row": pl.Int64(), **generation.states})
+        rows = cells.select(pl.all().gather(found["row"])).hstack(found.drop("row"))
         return {shard: heads[shard] for shard in shards}, rows
 
     def commit(self, generation: Generation, writes: Sequence[ShardWrite]) -> list[bool]:
@@ -193,15 +192,13 @@ class SQLiteBackend(Backend):
                         f"WHERE shard = {write.shard:d} AND window = ? AND key = ?",
                         write.removed.select(*CELL).rows(),
                     )
-            rows = [
-                write.rows.select(
-                    pl.lit(write.shard).alias("shard"), *CELL, *generation.states, "updated_at"
-                )
-                for write in landed
-                if write.rows.height
-            ]
-            if rows:
-                self._upsert(connection, generation, pl.concat(rows))
+            full = [write for write in landed if write.rows.height]
+            if full:
+                sizes = [write.rows.height for write in full]
+                shards = np.repeat([write.shard for write in full], sizes)
+                rows = pl.concat([write.rows for write in full])
+                rows = rows.with_columns(pl.Series("shard", shards, dtype=pl.Int64))
+                self._upsert(connection, generation, rows)
         return done
 
     @staticmethod
@@ -213,7 +210,7 @@ class SQLiteBackend(Backend):
         _insert(
             connection,
             f"INSERT INTO {_table(connection, generation)}",
-            rows.sort("shard", *CELL),
+            rows.select("shard", *CELL, *generation.states, "updated_at").sort("shard", *CELL),
             f"ON CONFLICT (shard, window, key) DO UPDATE SET {changes}",
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .backend import SHARDS
 from .errors import StoreError, StoreLayoutError
 
 LAYOUT = 1
@@ -50,7 +51,7 @@ class SQLiteFile:
     path
         The file; its folder exists.
     shards
-        Number of shards, if the file is made.
+        Number of shards; None for the store's own, or the usual one if the file is made.
 
     Raises
     ------
@@ -60,7 +61,7 @@ class SQLiteFile:
         If the file is something else, or the number of shards differs.
     """
 
-    def __init__(self, path: str | Path, shards: int | None, default: int) -> None:
+    def __init__(self, path: str | Path, shards: int | None = None) -> None:
         self.path = Path(path).absolute()
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"no folder {self.path.parent} for the store {self.path.name}")
@@ -72,7 +73,7 @@ class SQLiteFile:
         self._file: tuple[int, int] | None = None
         self.id = ""
         with self._errors():
-            self._make(shards or default)
+            self._make(shards or SHARDS)
         with self.reading() as connection:
             found = dict(connection.execute("SELECT name, value FROM beaconfold"))
         self.id, self.shards = str(found["id"]), int(found["shards"])
@@ -172,12 +173,7 @@ class SQLiteFile:
             )
 
     def _tables(self, connection: sqlite3.Connection) -> set[str]:
-        try:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        except sqlite3.DatabaseError as error:
-            if "not a database" not in str(error):
-                raise
-            raise StoreLayoutError(f"{self.path} is not a SQLite file") from None
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if tables and "beaconfold" not in tables:
             raise StoreLayoutError(f"{self.path} is a SQLite database, but no store of beaconfold")
         return tables
@@ -220,4 +216,6 @@ class SQLiteFile:
         try:
             yield
         except sqlite3.Error as error:
+            if "not a database" in str(error):
+                raise StoreLayoutError(f"{self.path} is not a SQLite file") from None
             raise StoreError(f"{self.path}: {error}") from error

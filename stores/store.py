@@ -132,11 +132,20 @@ class MergeableStore:
         -------
         Generation
             With the state that it has in the store.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a key's dtype or a column's name cannot be stored, or an aggregate is unknown here.
+        StoreLayoutError
+            If the declaration is of another layout.
         """
         generation = Generation.declared(declaration, revision)
-        if product is None:
-            return self.backend.register(generation)
-        return self.backend.register(generation.with_product(product)).with_product(product)
+        if product is not None:
+            generation = generation.with_product(product)
+        Cells(generation, self.shards)  # finds what cannot be stored
+        found = self.backend.register(generation)
+        return found if product is None else found.with_product(product)
 
     def generations(self, job: str | None = None) -> list[Generation]:
         """Return the generations of a job, or of all, in order of registration."""

@@ -1,7 +1,7 @@
 """Stores by address."""
 
+import re
 from collections.abc import Callable
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .backend import Backend
 from .clock import Clock, SystemClock
@@ -74,18 +74,5 @@ def redacted(url: str) -> str:
     >>> redacted("redis://me:secret@host/0?password=secret&db=1")
     'redis://me:***@host/0?password=***&db=1'
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("://")[0]
-    user, at, host = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
-    query = [
-        (key, "***" if "pass" in key.lower() else value) for key, value in parse_qsl(parts.query)
-    ]
-    return urlunsplit(
-        parts._replace(
-            netloc=f"{name}{colon}{'***' if colon else ''}{at}{host}",
-            query=urlencode(query, safe="*/:"),
-        )
-    )
+    url = re.sub(r"://([^/?#@:]*):.*@", r"://\1:***@", url)
+    return re.sub(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&#]*", r"\1***", url)
