@@ -130,7 +130,10 @@ class Decoder(ABC):
     kind: ClassVar[str]
     version: ClassVar[int] = 1
 
+    declared: Mapping[str, Field]
+    """The fields that the author declared."""
     fields: Mapping[str, Field]
+    """These, and before them the ones that every decoder of the kind has."""
     derive: Mapping[str, pl.Expr]
     schema: Mapping[str, pl.DataType]
     """The columns that `decode` gives after ``row``: the fields, then the derived columns."""
@@ -157,9 +160,6 @@ class Decoder(ABC):
                 f"give yours another name, my_{name}=Field(…, source={name!r})"
             )
         self._set(schema=self._resolve())
-
-    declared: Mapping[str, Field]
-    """The fields that the author declared; `fields` has those of the decoder's own as well."""
 
     @abstractmethod
     def extract(self, lines: Lines, rejections: Rejections) -> Mapping[str, pl.Series]:
