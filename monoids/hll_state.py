@@ -23,7 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from .byte_columns import read_bytes, write_bytes
-from .hll_coupons import ADDRESS_BITS
+from .hll_coupons import ADDRESS
 from .hll_summary import Registers, Summary, summary
 
 Coupons: TypeAlias = npt.NDArray[np.uint32]
@@ -86,12 +86,11 @@ def read_sparse(states: pl.Series, lg_k: int) -> tuple[Groups, Coupons]:
     heads = (starts[:-1] - starts[0]) // 4
     if (words[heads] != _header(lg_k, SPARSE)).any():
         raise ValueError(_what_is_wrong(states, lg_k))
-    body = np.ones(len(words), np.bool_)
-    body[heads] = False
-    first = heads[sizes > HEADER] + 1
+    # Ranks make all coupons greater than a header.
+    body = words > np.uint32(ADDRESS)
     ascending = words[1:] > words[:-1]
-    ascending[heads[1:] - 1] = ascending[first - 1] = True
-    if not ascending.all() or (words[first] >> np.uint32(ADDRESS_BITS) == 0).any():
+    ascending |= ~body[1:]
+    if np.count_nonzero(body) != len(words) - len(states) or not ascending.all():
         raise ValueError("a HyperLogLog state is damaged: its coupons are not in order")
     return sizes // 4 - 1, words[body]
 
