@@ -10,7 +10,8 @@ import polars as pl
 from polars.datatypes import DataTypeClass
 
 from ...monoids.expression import Json
-from .decoder import Decoder, Field, Rejections
+from .decoder import Decoder, Rejections
+from .field import Field
 from .instants import common_log
 from .lines import Lines, native
 from .querystring import query_fields

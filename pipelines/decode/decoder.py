@@ -8,20 +8,21 @@ for all of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from ...monoids.dtypes import as_dtype, dtype_name
+from ...monoids.dtypes import as_dtype
 from ...monoids.expression import Json, NotRowWise, OpaqueExpression, canonical
 from . import fields as grammar
+from .field import RESERVED, Field, check_name, checked
+from .field import declare as declare_field
 from .lines import Lines
 
-RESERVED = "row"
-"""The column that holds a beacon's row number in the raw frame."""
+__all__ = ["RESERVED", "Decoded", "Decoder", "Rejections"]
 
 
 class Decoded(NamedTuple):
@@ -37,30 +38,6 @@ class Decoded(NamedTuple):
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Field:
-    """A declared field: its data type, and what differs from a plain one.
-
-    Attributes
-    ----------
-    dtype
-        The data type of the column.
-    default
-        The value where the beacon does not have the field; None: null.
-    source
-        The field's name in the beacon, where it is not the column's.
-
-    Examples
-    --------
-    >>> Field(pl.String, default="unknown")
-    Field(dtype=String, default='unknown', source=None)
-    """
-
-    dtype: pl.DataType | DataTypeClass
-    default: object = None
-    source: str | None = None
 
 
 class Rejections:
@@ -145,12 +122,12 @@ class Decoder(ABC):
         derive: Mapping[str, pl.Expr] | None = None,
         **fields: pl.DataType | DataTypeClass | Field,
     ) -> None:
-        declared = {name: _field(name, given) for name, given in fields.items()}
+        declared = {name: checked(name, given) for name, given in fields.items()}
         for name, default in (defaults or {}).items():
             if name not in declared:
                 raise ValueError(f"defaults: {name!r} is not a declared field")
             field = declared[name]
-            declared[name] = _field(name, Field(field.dtype, default, field.source))
+            declared[name] = checked(name, Field(field.dtype, default, field.source))
         self._set(
             declared=declared, fields={**self._built_in(), **declared}, derive=dict(derive or {})
         )
@@ -246,7 +223,7 @@ class Decoder(ABC):
         declaration: dict[str, Json] = {
             "kind": self.kind,
             "version": self.version,
-            "fields": {name: _declare(field) for name, field in self.declared.items()},
+            "fields": {name: declare_field(field) for name, field in self.declared.items()},
         }
         if self.derive:
             declaration["derive"] = {name: canonical(expr) for name, expr in self.derive.items()}
@@ -276,7 +253,7 @@ class Decoder(ABC):
         """Find the data types of all columns, the computed ones by running them on no rows."""
         schema = {name: as_dtype(field.dtype) for name, field in self.fields.items()}
         for name, expr in self.derive.items():
-            _check_name(name)
+            check_name(name)
             if name in schema:
                 raise ValueError(f"derive {name!r}: there is a field of that name already")
             try:
@@ -296,63 +273,3 @@ class Decoder(ABC):
             except pl.exceptions.PolarsError as error:
                 raise TypeError(f"derive {name!r}: {str(error).splitlines()[0]}") from None
         return schema
-
-
-def missing(count: int) -> pl.Series:
-    """Make the text of a field that no beacon has.
-
-    Examples
-    --------
-    >>> missing(2).to_list()
-    [None, None]
-    """
-    return pl.Series([None], dtype=pl.String).new_from_index(0, count)
-
-
-def _field(name: str, given: pl.DataType | DataTypeClass | Field) -> Field:
-    _check_name(name)
-    field = given if isinstance(given, Field) else Field(given)
-    dtype = as_dtype(field.dtype)
-    if not isinstance(dtype, pl.DataType):
-        raise TypeError(f"field {name!r}: {field.dtype!r} is not a Polars data type")
-    try:
-        grammar.check(dtype)
-    except TypeError as error:
-        raise TypeError(f"field {name!r}: {error}") from None
-    default = field.default
-    if default is not None:
-        try:
-            default = pl.Series([default], dtype=dtype, strict=True).item()
-        except (TypeError, pl.exceptions.PolarsError):
-            raise TypeError(
-                f"field {name!r}: the default {default!r} is not {grammar.describe(dtype)}"
-            ) from None
-    return Field(dtype, default, field.source)
-
-
-def _check_name(name: str) -> None:
-    if name == RESERVED:
-        raise ValueError("'row' is the number of a beacon's row: give the field another name")
-    if not name:
-        raise ValueError("a field has a name that is not empty")
-
-
-def _declare(field: Field) -> dict[str, Json]:
-    declaration: dict[str, Json] = {"dtype": dtype_name(field.dtype)}
-    if field.default is not None:
-        plain = isinstance(field.default, bool | int | str)
-        declaration["default"] = field.default if plain else str(field.default)  # type: ignore[assignment]
-    if field.source is not None:
-        declaration["source"] = field.source
-    return declaration
-
-
-def quoted(names: Iterable[str]) -> str:
-    """List names for an error.
-
-    Examples
-    --------
-    >>> quoted(["a", "b"])
-    "'a', 'b'"
-    """
-    return ", ".join(repr(name) for name in names)

@@ -10,7 +10,8 @@ import polars as pl
 from polars.datatypes import DataTypeClass
 
 from ...monoids.expression import Json
-from .decoder import Decoder, Field, Rejections, quoted
+from .decoder import Decoder, Rejections
+from .field import Field
 from .lines import Lines, native, overlay
 
 _BADLY_QUOTED: Final = 0  # stands for a count of fields
@@ -87,7 +88,7 @@ class Delimited(Decoder):
         unknown = [name for name in self._sources().values() if name not in self.columns]
         if unknown:
             raise ValueError(
-                f"{quoted(unknown)}: not among the columns, which are {quoted(self.columns)}"
+                f"{unknown[0]!r}: not among the columns, which are {', '.join(self.columns)}"
             )
 
     def options(self) -> dict[str, Json]:

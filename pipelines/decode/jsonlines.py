@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from . import exact_json
-from .decoder import Decoder, Rejections, missing
-from .lines import Lines
+from .decoder import Decoder, Rejections
+from .lines import Lines, missing
 
 _BLOCKS: Final = (8192, 512, 32)  # lines read at once; smaller blocks when that fails
 

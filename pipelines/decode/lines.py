@@ -157,6 +157,17 @@ def native(
     return overlay(values, touched, text), invalid
 
 
+def missing(count: int) -> pl.Series:
+    """Make the text of a field that no beacon has.
+
+    Examples
+    --------
+    >>> missing(2).to_list()
+    [None, None]
+    """
+    return pl.Series([None], dtype=pl.String).new_from_index(0, count)
+
+
 def latin1_to_text(values: pl.Series) -> pl.Series:
     r"""Read Binary as Latin-1: the character of each byte's number.
 

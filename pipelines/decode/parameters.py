@@ -19,8 +19,7 @@ from urllib.parse import unquote_to_bytes
 import polars as pl
 
 from . import percent
-from .decoder import missing
-from .lines import Lines
+from .lines import Lines, missing
 
 LAYOUTS: Final = 8
 """How many layouts are tried."""

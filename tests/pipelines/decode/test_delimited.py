@@ -93,7 +93,7 @@ def test_headers_are_neither_rows_nor_rejected():
     ("options", "message"),
     [
         ({"columns": ["a", "a"]}, "twice"),
-        ({"columns": ["b"]}, "'a': not among the columns, which are 'b'"),
+        ({"columns": ["b"]}, "'a': not among the columns, which are b"),
         ({"columns": ["a"], "separator": ""}, "separator"),
         ({"columns": ["a"], "separator": "::"}, "separator"),
         ({"columns": ["a"], "separator": "\n"}, "separator"),
