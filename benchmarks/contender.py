@@ -27,11 +27,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Took:
-    """What one run took: seconds, and each working process's peak memory in bytes."""
+    """What one run took: seconds, those of processors, each working process's peak memory."""
 
     name: str
     seconds: float
-    memory: Sequence[int]
+    cpu: float
+    memory: Sequence[int]  # bytes
     note: str = ""
 
 
@@ -54,11 +55,11 @@ def report(took: Took) -> None:
 def run(name: str, answer: Callable[[Sequence[Path], int], pl.DataFrame]) -> None:
     """Time one contender that works within this process."""
     given = task()
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     frame = answer(given.files, given.cores)
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     frame.write_parquet(given.answer)
-    report(Took(name, seconds, [peak_memory()]))
+    report(Took(name, seconds, cpu, [peak_memory()]))
 
 
 def peak_memory() -> int:

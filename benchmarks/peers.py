@@ -66,20 +66,19 @@ def table(events: int, runs: dict[str, list[Took]], verdicts: dict[str, Verdict]
     """Render the figures: each contender's median run, its largest process, its answer."""
     seconds = {name: median(took.seconds for took in taken) for name, taken in runs.items()}
     ours = seconds.get("beaconfold")
-    head = ["beacons/s", "x Beaconfold", "peak memory", "cells", "users off by, rms", "worst"]
-    widths = [10, 12, 12, 9, 17, 6]
+    head = ["beacons/s", "per CPU-s", "x Beaconfold", "peak memory", "cells", "users, rms/worst"]
+    widths = [10, 10, 12, 12, 9, 16]
     lines = [" " * 21 + "".join(f" {text:>{w}}" for text, w in zip(head, widths, strict=True))]
     for name, taken in runs.items():
         verdict = verdicts[name]
         memory = max((took.memory for took in taken), key=max)
-        peak = f"{len(memory)} x " * (len(memory) > 1) + f"{max(memory) / 1e9:.2f} GB"
         row = [
             f"{events / seconds[name] / 1e6:.2f} M",
+            f"{events / median(took.cpu for took in taken) / 1e6:.2f} M",
             f"{ours / seconds[name]:.2f}" if ours else "-",
-            peak,
+            f"{len(memory)} x " * (len(memory) > 1) + f"{max(memory) / 1e9:.2f} GB",
             f"{verdict.wrong} wrong" if verdict.wrong else "exact",
-            f"{verdict.typical:.1%}",
-            f"{verdict.worst:.0%}",
+            f"{verdict.typical:.1%} / {verdict.worst:.0%}",
         ]
         cells = "".join(f" {text:>{w}}" for text, w in zip(row, widths, strict=True))
         lines.append(f"{taken[0].name:21}{cells}")
