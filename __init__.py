@@ -12,8 +12,9 @@ Examples
 ...     key=["publisher"],
 ...     aggregate={"beacons": Count(), "users": HyperLogLog("user")},
 ... )
->>> job.run(["/b.gif?publisher=p1&user=a&ts=1", "/b.gif?publisher=p1&user=b&ts=2"]).rows()[0][2:]
-(2, 2.0)
+>>> found = job.run(["/b.gif?publisher=p1&user=a&ts=1", "/b.gif?publisher=p1&user=b&ts=2"])
+>>> found.select("publisher", "beacons", pl.col("users").round(3)).rows()
+[('p1', 2, 2.0)]
 """
 
 from .monoids import Aggregator, Count, HyperLogLog, Lifted, Max, Min, Monoid, Product, Sum

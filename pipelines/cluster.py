@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import Any, TypeVar
+from typing import Any, cast, TypeVar
 
 import dask
 from distributed import Client, LocalCluster
@@ -116,7 +116,7 @@ def check_workers(client: Client, archive: Archive, *stores: MergeableStore) -> 
 
 
 def _check_versions(client: Client) -> None:
-    versions: dict[str, Any] = client.get_versions(packages=list(PACKAGES))
+    versions = cast("dict[str, Any]", client.get_versions(packages=list(PACKAGES)))
     if not versions["workers"]:
         raise WorkersDiffer("the cluster has no worker: start one with `dask worker ADDRESS`")
     here = _flat(versions["client"])

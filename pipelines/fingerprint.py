@@ -30,7 +30,7 @@ def fingerprint(definition: Mapping[str, Any]) -> str:
     Examples
     --------
     >>> fingerprint({"key": ["publisher"], "window_us": 60_000_000})
-    '91b43ecc9a0c73f8'
+    '291392565bbf4634'
     """
     text = json.dumps(definition, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

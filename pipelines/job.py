@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import polars as pl
 
 from ..monoids import Aggregator, Lifted, Monoid, Product
-from ..monoids.dtypes import dtype_name
+from ..monoids.dtypes import as_dtype, dtype_name
 from ..monoids.expression import OpaqueExpression, opaque_as
 from .decode import Decoded, Decoder
 from .decode.per_row import VALUE, PerRow
@@ -180,7 +180,7 @@ class Job:
             VALUE,
             prepare=monoid.decode,
             result=present,
-            dtype=dtype or _dtype_of(monoid.zero),
+            dtype=as_dtype(dtype or _dtype_of(monoid.zero)),
             version=version,
         )
         return cls(name, decode=decode, key=[*decode.key], aggregate={VALUE: value}, version=version)

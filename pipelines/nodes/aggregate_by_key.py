@@ -40,8 +40,8 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
     >>> from streamz import Stream
     >>> from beaconfold.pipelines.jobs import beacon_counts
     >>> source, seen = Stream(), []
-    >>> source.aggregate_by_key(beacon_counts).map(lambda found: found.frame).sink(seen.append)
-    Output()
+    >>> hop = source.aggregate_by_key(beacon_counts)
+    >>> _ = hop.map(lambda partials: partials.frame).sink(seen.append)
     >>> source.emit(["/b.gif?beaconType=click&ts=1", "/b.gif?beaconType=click&ts=2"])
     >>> seen[0]["beacons"].to_list()
     [2]
@@ -62,7 +62,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         self.retries = 0
         self.failure: BaseException | None = None
         self._slots = asyncio.Semaphore(window)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Segments] = {}
         # A thread for each batch under way: merging waits for stores, workers and locks.
         self.threads = ThreadPoolExecutor(window, thread_name_prefix=f"beacons-{job.name}")
         super().__init__(upstream, ensure_io_loop=client is not None, **kwargs)
@@ -80,8 +80,8 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
 
     @property
     def under_way(self) -> int:
-        """Batches admitted and not done yet."""
-        return len(self._under_way)
+        """Segments admitted and not done yet."""
+        return sum(len(segments.refs) for segments in list(self._under_way.values()))
 
     async def drained(self) -> None:
         """Wait until nothing is under way; raise what ended the stream, if something did."""
@@ -106,8 +106,8 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
     async def _admit(self, segments: Segments, metadata: Sequence[Any]) -> None:
         await self._slots.acquire()
         task = asyncio.ensure_future(self._pass_on(segments, metadata))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way[task] = segments
+        task.add_done_callback(self._under_way.pop)
 
     async def _pass_on(self, segments: Segments, metadata: Sequence[Any]) -> None:
         retry = Retry(stop=self.giving_up, on_retry=self._count_retry)

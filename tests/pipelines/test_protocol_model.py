@@ -216,7 +216,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule()
     def end(self):
-        """Whatever happened: one more receiver each and one more driver, and the answer is right."""
+        """One more receiver each and one more driver, and the answer is right."""
         for name in PARTITIONS:
             Receiver(Listed(name), self.archive, max_rows=3, clock=self.clock).run()
         self.run_clean(self.store, self.generation)
