@@ -25,6 +25,7 @@ from .segment import (
     SegmentRef,
     SegmentUnreadable,
     encode,
+    holds,
     read_frame,
     read_header,
 )
@@ -237,7 +238,8 @@ class Archive:
         try:
             self.folder.create(name, data, self.check)
         except FileExistsError:
-            if self.folder.path(name).read_bytes() != data:
+            # An earlier attempt whose outcome was unknown may have made it.
+            if not holds(self.folder.path(name), frame, header):
                 raise Fenced(f"{segment} is taken: a successor has sealed epoch {epoch}") from None
         self._headers[segment] = header
         return SegmentRef(segment, str(self.folder.path(name)), len(data))
@@ -288,10 +290,17 @@ class Archive:
             raise
 
     def last(self, partition: str) -> SegmentRef | None:
-        """Find the last segment of a partition, over all its epochs."""
+        """Find the last segment of a partition, over all its epochs.
+
+        Raises
+        ------
+        FileNotFoundError
+            The archive is gone, which is something else than an archive without segments.
+        """
         for epoch in reversed(self._listing.epochs(partition)):
             if refs := self._refs(partition, epoch):
                 return refs[-1]
+        self.check()  # a folder that is not there now has nothing in it either
         return None
 
     def position(self, partition: str) -> int | None:
@@ -304,8 +313,9 @@ class Archive:
     def lease(self, partition: str) -> Lease | None:
         """Read the last sign of life of a partition's receiver; None if it has stopped cleanly."""
         self.check()
+        path = self.folder.path(names.lease(partition))
         try:
-            return Lease.decode(self.folder.path(names.lease(partition)).read_bytes())
+            return Lease.decode(path.read_bytes())
         except (FileNotFoundError, ValueError):
             return None
 

@@ -61,9 +61,6 @@ class SegmentHeader(NamedTuple):
 def encode(frame: pl.DataFrame, position: int | None) -> tuple[memoryview, SegmentHeader]:
     """Write a raw frame as the bytes of a segment: an Arrow IPC file, compressed with lz4.
 
-    Equal frames give equal bytes, so that publishing again after an unknown outcome can tell its
-    own segment from another's.
-
     Raises
     ------
     ValueError
@@ -126,6 +123,17 @@ def read_frame(path: str | Path) -> pl.DataFrame:
     if not isinstance(frame, pl.DataFrame) or frame.schema != RAW:
         raise _unreadable(path, "it holds other columns")
     return frame
+
+
+def holds(path: str | Path, frame: pl.DataFrame, header: SegmentHeader) -> bool:
+    """Tell whether a segment's file holds this very frame and header.
+
+    Bytes do not tell: Arrow leaves the padding of its buffers as it was in memory.
+    """
+    try:
+        return read_header(path) == header and read_frame(path).equals(frame)
+    except SegmentUnreadable:
+        return False
 
 
 def _instant(time: datetime) -> str:

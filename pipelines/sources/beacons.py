@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -74,7 +74,7 @@ class Beacons:
         chunk, begin = divmod(first, CHUNK)
         if begin + times.size > CHUNK:
             raise ValueError(f"rows {first} to {first + times.size} are not of one chunk")
-        parts = self.chunk(chunk).slice(begin, times.size)
+        parts = _chunk(self, chunk).slice(begin, times.size)
         ts = pl.Series("ts", times) - parts["late"]
         time = pl.when(flaw="no time").then(pl.lit("")).otherwise("&ts=" + pl.col("ts"))
         text = pl.concat_str("head", time, "tail").cast(pl.Binary)
@@ -121,6 +121,12 @@ class Beacons:
     @cached_property
     def _user_shares(self) -> npt.NDArray[np.float64]:
         return _zipf(self.users, 1.05)
+
+
+@lru_cache(maxsize=4)
+def _chunk(beacons: Beacons, number: int) -> pl.DataFrame:
+    """Keep the last chunks: a slow source takes many small slices of each."""
+    return beacons.chunk(number)
 
 
 def _flawed(flaw: str, value: str, otherwise: pl.Expr) -> pl.Expr:
