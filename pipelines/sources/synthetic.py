@@ -99,6 +99,8 @@ class SyntheticSource(Source, SourcePartition):
                 times = self._times(index, end, first, began_at)
                 yield Batch(self._frame(index, times), end)
                 index = end
+                if self.rate and end % CHUNK:  # it keeps pace: let some more come together
+                    self.clock.sleep(_TICK)
             else:
                 self.clock.sleep(_TICK)
                 yield Batch(NOTHING, index)
