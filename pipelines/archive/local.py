@@ -86,9 +86,9 @@ class LocalFolder:
 
     def clean(self, older_than: float = _STALE) -> None:
         """Delete staged files that a crash left behind, once they are that many seconds old."""
-        with suppress(FileNotFoundError), os.scandir(self._staging) as entries:
+        with suppress(OSError), os.scandir(self._staging) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # another may clean too, or this one may not
                     # The files' own times are the machine's, so this asks the machine's clock.
                     if time.time() - entry.stat().st_mtime > older_than:
                         Path(entry.path).unlink()

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from .content import Content
 from .lines import read_lines
-from .source import NONE_KNOWN, Batch, Source, SourcePartition
+from .source import NONE_KNOWN, Batch, Source, SourcePartition, SourceUnreadable
 
 PREFIX: Final = 4096
 Identity: TypeAlias = Literal["content", "path"]
@@ -48,7 +48,17 @@ class FilePartition(SourcePartition):
         return {"path": str(self.path), "prefix": self.prefix, "sha256": self.digest}
 
     def read(self, position: int | None) -> Iterator[Batch]:
-        """Read lines; a position is the number of decompressed bytes before it."""
+        """Read lines; a position is the number of decompressed bytes before it.
+
+        Raises
+        ------
+        SourceUnreadable
+            The file is cut or corrupt, or another one has taken its place.
+        """
+        if self.prefix and _digest(_beginning(self.path, self.prefix)) != self.digest:
+            raise SourceUnreadable(
+                f"{self.path} is another file than the one that was listed: list the files again"
+            )
         content = Content(self.path, position or 0)
         try:
             yield from read_lines(content.read, position or 0)
@@ -121,11 +131,7 @@ class FileSource(Source):
         if self.known_by == "path":
             digest = _digest(str(path).encode())
             return FilePartition(path, f"file-path-{digest[:24]}", 0, digest)
-        content = Content(path)
-        try:
-            prefix = content.read(PREFIX)
-        finally:
-            content.close()
+        prefix = _beginning(path, PREFIX)
         if not prefix:
             return None
         digest = _digest(prefix)
@@ -148,6 +154,14 @@ def _recognised(path: Path, prefix: bytes, known: Mapping[str, Mapping[str, Any]
                 return name
             grown = name
     return grown
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    content = Content(path)
+    try:
+        return content.read(size)
+    finally:
+        content.close()
 
 
 def _digest(content: bytes) -> str:

@@ -189,6 +189,15 @@ class TestIdentity:
         (second,) = partitions(path, self.known(first))
         assert second.identity != first.identity
 
+    def test_of_a_file_rotated_since_it_was_listed_is_not_given_to_its_successor(self, tmp_path):
+        path = tmp_path / "access.log"
+        path.write_bytes(TEXT)
+        (partition,) = partitions(path)
+        path.rename(tmp_path / "access.log.1")
+        path.write_bytes(b"new\n" + TEXT)
+        with pytest.raises(SourceUnreadable, match=r"access\.log is another file"):
+            next(partition.read(None))
+
     def test_of_a_file_that_begins_like_a_short_one_elsewhere_is_another(self, tmp_path):
         (tmp_path / "a").write_bytes(TEXT[:100])
         (short,) = partitions(tmp_path / "a")
