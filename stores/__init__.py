@@ -14,9 +14,10 @@ from .generation import Generation
 from .keys import Keys, shard_of
 from .ledger import Ledger
 from .memory import MemoryBackend
+from .segment_merge import Applied
 from .segments import Seal, SegmentId
 from .sqlite import SQLiteBackend
-from .store import Applied, MergeableStore
+from .store import MergeableStore
 from .urls import open_store, redacted
 
 __all__ = [

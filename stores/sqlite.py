@@ -1,25 +1,19 @@
 """The store in a SQLite file: for one machine, any number of processes."""
 
-# ruff: noqa: S608 - names of tables and columns cannot be parameters; they are quoted
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 
-import numpy as np
 import polars as pl
 
 from .backend import Backend, ShardHead, ShardWrite
 from .cells import CELL
 from .errors import GenerationDropped, GenerationRetired, StoreError
 from .generation import Generation, State
-from .rows import from_frame, to_frame
+from .rows import to_frame
 from .sqlite_file import SQLiteFile
-
-BATCH = 20_000
-VARIABLES = 900
-"""Cells written by one statement; old builds of SQLite take 999."""
+from .sqlite_rows import SQLiteRows
 
 
 class SQLiteBackend(Backend):
@@ -41,11 +35,6 @@ class SQLiteBackend(Backend):
         If the folder does not exist.
     StoreLayoutError
         If the file is something else, or the number of shards differs.
-
-    Notes
-    -----
-    The columns of states have no type affinity (https://www.sqlite.org/datatype3.html), so SQLite
-    converts nothing.
 
     Examples
     --------
@@ -69,12 +58,12 @@ class SQLiteBackend(Backend):
     def register(self, generation: Generation) -> Generation:
         """Add a generation if the store lacks it."""
         with self.file.reading() as connection:
-            found = _generations(connection, "id = ?", generation.id)
+            found = _generations(connection, generation.id)
         if not found:
             with self.file.writing() as connection:
-                if not _generations(connection, "id = ?", generation.id):
+                if not _generations(connection, generation.id):
                     self._register(connection, generation)
-                found = _generations(connection, "id = ?", generation.id)
+                found = _generations(connection, generation.id)
         return found[0]
 
     def _register(self, connection: Connection, generation: Generation) -> None:
@@ -97,12 +86,7 @@ class SQLiteBackend(Backend):
             connection.execute("INSERT INTO live VALUES (?, ?)", (job, number))
         heads = [(number, shard, 0, state, b"") for shard in range(self.shards)]
         connection.executemany("INSERT INTO heads VALUES (?, ?, ?, ?, ?)", heads)
-        states = "".join(f"{_quoted(name)}, " for name in generation.states)
-        connection.execute(
-            f"CREATE TABLE {_table(connection, generation)} (shard INTEGER NOT NULL, "
-            f"window INTEGER NOT NULL, key TEXT NOT NULL, {states}updated_at INTEGER NOT NULL, "
-            "PRIMARY KEY (shard, window, key))"
-        )
+        SQLiteRows(generation, int(number or 0)).create(connection)
 
     def generations(self) -> list[Generation]:
         """Return all generations in the order of registration."""
@@ -112,9 +96,11 @@ class SQLiteBackend(Backend):
     def live(self, job: str) -> Generation | None:
         """Return the generation that readers of a job see."""
         with self.file.reading() as connection:
-            number = "number = (SELECT generation FROM live WHERE job = ?)"
-            found = _generations(connection, number, job)
-        return found[0] if found else None
+            found = connection.execute(
+                "SELECT id FROM generations JOIN live ON generation = number WHERE live.job = ?",
+                (job,),
+            ).fetchone()
+            return _generations(connection, *found)[0] if found else None
 
     def switch(self, generation: Generation) -> None:
         """Make this the generation that readers of its job see."""
@@ -140,7 +126,7 @@ class SQLiteBackend(Backend):
             if state == "dropped":
                 connection.execute("UPDATE heads SET ledger = x'' WHERE generation = ?", (number,))
                 connection.execute("DELETE FROM documents WHERE generation = ?", (number,))
-                connection.execute(f"DROP TABLE {_table(connection, generation)}")
+                SQLiteRows(generation, number).drop(connection)
 
     def read(
         self, generation: Generation, shards: Sequence[int], keys: pl.DataFrame
@@ -155,21 +141,11 @@ class SQLiteBackend(Backend):
                     (number,),
                 )
             }
-            cells, states = keys.select("shard", *CELL), []
-            if state != "dropped" and keys.height:
-                cells = cells.sort("shard", *CELL)  # the order of the index: a third faster
-                connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (shard, window, key)")
-                connection.execute("DELETE FROM wanted")
-                _insert(connection, "INSERT INTO wanted", cells)
-                columns = "".join(f", {_quoted(name)}" for name in generation.states)
-                # CROSS JOIN keeps SQLite from planning the join the other way round.
-                states = connection.execute(
-                    f"SELECT wanted.rowid - 1{columns} FROM wanted "
-                    f"CROSS JOIN {_table(connection, generation)} USING (shard, window, key)"
-                ).fetchall()
-        found = to_frame(states, {"row": pl.Int64(), **generation.states})
-        rows = cells.select(pl.all().gather(found["row"])).hstack(found.drop("row"))
-        return {shard: heads[shard] for shard in shards}, rows
+            if state == "dropped" or not keys.height:
+                found = to_frame((), {"shard": pl.Int64(), **CELL, **generation.states})
+            else:
+                found = SQLiteRows(generation, number).find(connection, keys)
+        return {shard: heads[shard] for shard in shards}, found
 
     def commit(self, generation: Generation, writes: Sequence[ShardWrite]) -> list[bool]:
         """Write to the shards that are still at their versions, in one transaction."""
@@ -185,34 +161,8 @@ class SQLiteBackend(Backend):
                 for write in writes
             ]
             landed = [write for write, fits in zip(writes, done, strict=True) if fits]
-            for write in landed:
-                if write.removed is not None:
-                    connection.executemany(
-                        f"DELETE FROM {_table(connection, generation)} "
-                        f"WHERE shard = {write.shard:d} AND window = ? AND key = ?",
-                        write.removed.select(*CELL).rows(),
-                    )
-            full = [write for write in landed if write.rows.height]
-            if full:
-                sizes = [write.rows.height for write in full]
-                shards = np.repeat([write.shard for write in full], sizes)
-                rows = pl.concat([write.rows for write in full])
-                rows = rows.with_columns(pl.Series("shard", shards, dtype=pl.Int64))
-                self._upsert(connection, generation, rows)
+            SQLiteRows(generation, number).write(connection, landed)
         return done
-
-    @staticmethod
-    def _upsert(connection: Connection, generation: Generation, rows: pl.DataFrame) -> None:
-        changes = ", ".join(
-            f"{_quoted(name)} = excluded.{_quoted(name)}"
-            for name in (*generation.states, "updated_at")
-        )
-        _insert(
-            connection,
-            f"INSERT INTO {_table(connection, generation)}",
-            rows.select("shard", *CELL, *generation.states, "updated_at").sort("shard", *CELL),
-            f"ON CONFLICT (shard, window, key) DO UPDATE SET {changes}",
-        )
 
     def scan(
         self,
@@ -224,21 +174,18 @@ class SQLiteBackend(Backend):
         key: str | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Yield rows in batches, all from one snapshot."""
-        bounds = {"window >= ?": since, "window < ?": until, "key = ?": key}
-        given = {condition: value for condition, value in bounds.items() if value is not None}
-        if shards is not None or given:  # naming the shards lets SQLite use its index
-            some = range(self.shards) if shards is None else shards
-            given[f"shard IN ({', '.join(f'{shard:d}' for shard in some)}) AND ?"] = True
-        schema = {**CELL, **generation.states, "updated_at": pl.Int64()}
+        if shards is None and (since, until, key) != (None, None, None):
+            shards = range(self.shards)  # the index begins with the shard
         with self.file.reading() as connection:
-            _refuse(generation, _state(connection, generation)[1], "dropped")
-            rows = connection.execute(
-                f"SELECT {', '.join(map(_quoted, schema))} FROM {_table(connection, generation)} "
-                f"WHERE {' AND '.join(given) or 'true'}",
-                list(given.values()),
+            number, state = _state(connection, generation)
+            _refuse(generation, state, "dropped")
+            yield from SQLiteRows(generation, number).scan(
+                connection,
+                since=since,
+                until=until,
+                shards=shards,
+                key=key,
             )
-            while batch := rows.fetchmany(BATCH):
-                yield to_frame(batch, schema)
 
     def put_document(self, generation: Generation, kind: str, name: str, value: bytes) -> None:
         """Keep a document."""
@@ -275,13 +222,13 @@ class SQLiteBackend(Backend):
         self.file.close()
 
 
-def _generations(connection: Connection, where: str = "true", *values: object) -> list[Generation]:
+def _generations(connection: Connection, name: str | None = None) -> list[Generation]:
     return [
         Generation(job, fingerprint, revision, state, json.loads(declaration))
         for job, fingerprint, revision, state, declaration in connection.execute(
             "SELECT job, fingerprint, revision, state, declaration FROM generations "
-            f"WHERE {where} ORDER BY number",
-            values,
+            "WHERE ?1 IS NULL OR id = ?1 ORDER BY number",
+            (name,),
         )
     ]
 
@@ -306,22 +253,3 @@ def _refuse(generation: Generation, state: State, *refused: State) -> None:
     if state in refused:
         error = GenerationDropped if state == "dropped" else GenerationRetired
         raise error(f"{generation} was {state}")
-
-
-def _table(connection: Connection, generation: Generation) -> str:
-    number, _ = _state(connection, generation)
-    return _quoted(f"{generation.job}#{number}")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _insert(connection: Connection, into: str, rows: pl.DataFrame, then: str = "") -> None:
-    """Insert many rows a statement: a third faster than one by one."""
-    cells, step = from_frame(rows), max(1, VARIABLES // rows.width)
-    row = f"({', '.join('?' * rows.width)})"
-    for start in range(0, rows.height, step):
-        some = cells[start * rows.width : (start + step) * rows.width]
-        values = ", ".join([row] * (len(some) // rows.width))
-        connection.execute(f"{into} VALUES {values} {then}", some)

@@ -4,48 +4,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import polars as pl
 
 from ..monoids.product import Product
 from .backend import Backend, ShardHead, ShardWrite
-from .cells import CELL, Cells
+from .cells import Cells
 from .clock import Clock, SystemClock
 from .documents import Poison, Quarantine
 from .dump import digest, dump
-from .errors import GenerationDropped, GenerationRetired, UnknownJob
+from .errors import UnknownJob
 from .generation import Generation
 from .ledger import Ledger
 from .query import query
+from .segment_merge import Applied, SegmentMerge
 from .segments import Seal, SegmentId
 from .times import instant
-
-FIRST_WAIT, LONGEST_WAIT = 0.005, 1.0
-"""Bounds of the back-off after a conflict, in seconds."""
-
-
-class Applied(NamedTuple):
-    """What `MergeableStore.apply` did, shard by shard.
-
-    Attributes
-    ----------
-    merged
-        Shards that took the partials and recorded the segments.
-    known
-        Shards that had all the segments already: nothing was merged.
-    missing
-        Shards that had some of them: nothing was merged there either, and these are those that
-        the shard lacks. Fold them alone, and apply them to this shard.
-    """
-
-    merged: frozenset[int]
-    known: frozenset[int]
-    missing: Mapping[int, frozenset[SegmentId]]
-
-
-Change = Callable[[dict[int, ShardHead], pl.DataFrame, pl.DataFrame], list[ShardWrite]]
-"""From the heads and rows that were read, and the rows to bring in, to what shall be written."""
+from .transaction import Change, refuse, transact
 
 
 @dataclass(frozen=True)
@@ -221,61 +197,24 @@ class MergeableStore:
         CellError
             If a total overflows; the message names the cell, and its shard took nothing.
         """
-        wanted, seals = frozenset(segments), list(seals)
-        if not wanted and partials.height:
-            raise ValueError("partials of no segments: name them, or use merge() without any")
-        decided: dict[bytes, tuple[frozenset[SegmentId], bytes]] = {}
-        outcome: dict[int, frozenset[SegmentId]] = {}
         cells = Cells(generation, self.shards)
-
-        def change(
-            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
-        ) -> list[ShardWrite]:
-            for head in heads.values():
-                if head.ledger not in decided:
-                    ledger = Ledger.decode(head.ledger)
-                    lacking = frozenset(ledger.missing(wanted))
-                    decided[head.ledger] = lacking, ledger.add(lacking, seals).encode()
-            outcome.update({shard: decided[head.ledger][0] for shard, head in heads.items()})
-            taking = [shard for shard in heads if outcome[shard] == wanted]
-            merged = cells.split(cells.plus(found, rows, taking), (clock or self.clock).now())
-            return [
-                ShardWrite(shard, head.version, ledger, merged.get(shard, cells.no_rows))
-                for shard, head in heads.items()
-                for lacking, ledger in [decided[head.ledger]]
-                if lacking in (wanted, frozenset()) and ledger != head.ledger
-            ]
-
-        self._transact(generation, cells.rows(partials), change, shards, clock)
-        return Applied(
-            frozenset(shard for shard, lacking in outcome.items() if lacking and lacking == wanted),
-            frozenset(shard for shard, lacking in outcome.items() if not lacking),
-            {shard: left for shard, left in outcome.items() if left and left != wanted},
-        )
+        merge = SegmentMerge(cells, segments, seals, clock or self.clock)
+        if not merge.segments and partials.height:
+            raise ValueError("partials of no segments: name them, or use merge() without any")
+        self._transact(generation, cells.rows(partials), merge.change, shards, clock)
+        return merge.applied
 
     def record_seals(self, generation: Generation, seals: Iterable[Seal]) -> None:
         """Record lengths of epochs on every shard, so that its ledger can shrink."""
-        seals = list(seals)
         cells = Cells(generation, self.shards)
-
-        def change(
-            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
-        ) -> list[ShardWrite]:
-            del found, rows
-            ledgers = {old: Ledger.decode(old).add((), seals).encode() for old in _ledgers(heads)}
-            return [
-                ShardWrite(shard, head.version, ledgers[head.ledger], cells.no_rows)
-                for shard, head in heads.items()
-                if ledgers[head.ledger] != head.ledger
-            ]
-
-        self._transact(generation, cells.no_cells, change)
+        merge = SegmentMerge(cells, (), seals, self.clock)
+        self._transact(generation, cells.no_cells, merge.change)
 
     def ledgers(self, generation: Generation) -> dict[int, Ledger]:
         """Return each shard's ledger."""
         cells = Cells(generation, self.shards)
         heads, _ = self.backend.read(generation, range(self.shards), cells.no_cells)
-        decoded = {each: Ledger.decode(each) for each in _ledgers(heads)}
+        decoded = {each: Ledger.decode(each) for each in {head.ledger for head in heads.values()}}
         return {shard: decoded[head.ledger] for shard, head in heads.items()}
 
     def segments(self, generation: Generation) -> Ledger:
@@ -292,7 +231,7 @@ class MergeableStore:
         cells = Cells(generation, self.shards)
         wanted = cells.names(keys)
         heads, found = self.backend.read(generation, wanted["shard"].unique().to_list(), wanted)
-        _check(generation, heads, reading=True)
+        refuse(generation, heads, "dropped")
         return cells.partials(found)
 
     def put(self, generation: Generation, partials: pl.DataFrame) -> None:
@@ -309,7 +248,7 @@ class MergeableStore:
         cells = Cells(generation, self.shards)
 
         def change(
-            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+            heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
         ) -> list[ShardWrite]:
             del found
             return [
@@ -323,7 +262,8 @@ class MergeableStore:
                 for (shard,), gone in rows.partition_by("shard", as_dict=True).items()
             ]
 
-        self._transact(generation, cells.names(keys), change)
+        rows = cells.names(keys)
+        self._transact(generation, rows, change, rows["shard"].unique().to_list())
 
     # Reading
 
@@ -413,8 +353,6 @@ class MergeableStore:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
-    # The transaction
-
     def _transact(
         self,
         generation: Generation,
@@ -423,33 +361,15 @@ class MergeableStore:
         shards: Collection[int] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Read shards, change them and commit; those that somebody else changed, over again.
-
-        Shards that were lost to somebody else are tried again in halves: the fewer at a time, the
-        shorter the moment in which they can be lost, so that a large merge gets through among
-        many small ones.
-        """
-        shards = range(self.shards) if shards is None else sorted(set(shards))
-        todo, attempt = [list(shards)], 0
-        while todo:
-            part = todo.pop()
-            mine = rows
-            if len(part) < self.shards:
-                mine = rows.filter(pl.col("shard").is_in(part))
-            heads, found = self.backend.read(generation, part, mine.select("shard", *CELL))
-            _check(generation, heads)
-            writes = change(heads, found, mine)
-            landed = self.backend.commit(generation, writes)
-            lost = [write.shard for write, done in zip(writes, landed, strict=True) if not done]
-            if not lost:
-                attempt = 0
-                continue
-            self.random.shuffle(lost)
-            half = (len(lost) + 1) // 2
-            todo += [each for each in (lost[:half], lost[half:]) if each]
-            longest = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
-            (clock or self.clock).sleep(self.random.uniform(0, longest))
-            attempt += 1
+        transact(
+            self.backend,
+            generation,
+            rows,
+            change,
+            shards=shards,
+            clock=clock or self.clock,
+            random=self.random,
+        )
 
     def _write(
         self,
@@ -461,7 +381,7 @@ class MergeableStore:
         cells = Cells(generation, self.shards)
 
         def change(
-            heads: dict[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
+            heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
         ) -> list[ShardWrite]:
             return [
                 ShardWrite(shard, heads[shard].version, heads[shard].ledger, merged)
@@ -474,19 +394,3 @@ class MergeableStore:
     def _rows(self, generation: Generation) -> pl.DataFrame:
         cells = Cells(generation, self.shards)
         return pl.concat([cells.no_rows, *self.backend.scan(generation)]).drop("updated_at")
-
-
-def _ledgers(heads: Mapping[int, ShardHead]) -> set[bytes]:
-    """Return the different ledgers of some shards: mostly one."""
-    return {head.ledger for head in heads.values()}
-
-
-def _check(
-    generation: Generation, heads: Mapping[int, ShardHead], *, reading: bool = False
-) -> None:
-    """Refuse a generation that takes no merges, or has nothing to read."""
-    states = {head.state for head in heads.values()}
-    if "dropped" in states:
-        raise GenerationDropped(f"{generation} was dropped: backfill the job to build it again")
-    if "retired" in states and not reading:
-        raise GenerationRetired(f"{generation} was retired: readers use a newer generation")
