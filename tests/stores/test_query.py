@@ -86,6 +86,12 @@ def test_a_roll_up_is_the_fold_over_wider_windows(beacons, every):
     assert store.query("clicks", every=every).equals(wide.query("clicks"))
 
 
+def test_a_roll_up_need_not_hold_all_windows(filled, monkeypatch):
+    whole = filled.query("clicks", every="1h")
+    monkeypatch.setattr("beaconfold.stores.query.HELD", 100)
+    assert filled.query("clicks", every="1h").equals(whole)
+
+
 def test_key_columns_are_matched_exactly(filled):
     for value in ("p1", None):
         found = filled.query("clicks", where={"publisher": value}, until=minutes(0))

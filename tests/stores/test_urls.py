@@ -1,10 +1,11 @@
 """Stores are opened by address; what cannot be opened says why, in one line, without secrets."""
 
 import os
+import pickle
 
 import pytest
 
-from beaconfold.stores import MemoryBackend, StoreLayoutError, open_store, redacted
+from beaconfold.stores import MemoryBackend, StoreError, StoreLayoutError, open_store, redacted
 from beaconfold.stores.urls import OPENERS
 
 
@@ -15,6 +16,16 @@ def test_a_named_memory_is_the_same_within_the_process():
     assert open_store(store.url).id == store.id
     with pytest.raises(StoreLayoutError, match="has 8 shards, not 64"):
         open_store(store.url, shards=64)
+
+
+def test_memory_cannot_be_reached_from_elsewhere():
+    store = open_store("memory://")
+    elsewhere = pickle.loads(pickle.dumps(store))
+    elsewhere.check()
+    pickled = pickle.dumps(store)
+    del store, elsewhere
+    with pytest.raises(StoreError, match="lives in the process that made it: use sqlite://"):
+        pickle.loads(pickled).check()
 
 
 def test_sqlite_paths_are_relative_or_absolute(tmp_path, monkeypatch):
