@@ -2,6 +2,8 @@
 
 from .aggregator import Aggregator, CellError, DeclaredExpr, restore
 from .count import Count
+from .datasketches_export import to_datasketches
+from .datasketches_import import from_datasketches
 from .expression import NotRowWise, OpaqueExpression, canonical
 from .extrema import Max, Min
 from .hyperloglog import HyperLogLog
@@ -25,5 +27,7 @@ __all__ = [
     "Product",
     "Sum",
     "canonical",
+    "from_datasketches",
     "restore",
+    "to_datasketches",
 ]

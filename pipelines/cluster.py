@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from typing import Any, cast, TypeVar
+from typing import Any, TypeVar, cast
 
 import dask
 from distributed import Client, LocalCluster

@@ -183,7 +183,9 @@ class Job:
             dtype=as_dtype(dtype or _dtype_of(monoid.zero)),
             version=version,
         )
-        return cls(name, decode=decode, key=[*decode.key], aggregate={VALUE: value}, version=version)
+        return cls(
+            name, decode=decode, key=[*decode.key], aggregate={VALUE: value}, version=version
+        )
 
     @cached_property
     def product(self) -> Product:

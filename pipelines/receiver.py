@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias, TypeVar
 
 import polars as pl
 
+from ..stores.clock import Clock, SystemClock
 from .archive import RAW, Archive, Fenced, Lease, SegmentRef
-from .clock import Clock, SystemClock
 from .sources.source import Batch, SourcePartition
 from .timed_partition import MAX_ROWS, TimedPartition, raw_bytes
 

@@ -20,8 +20,9 @@ from .job import Job
 class ShippedJob:
     """A job that carries the code of the modules it was written in.
 
-    Packed once, when it is made. On the wire only: nothing of it is stored. A module that is installed is named; one from the
-    working folder or a notebook travels by value, so that a worker needs nothing but this package.
+    Packed once, when it is made; on the wire only, nothing of it is stored. A module that is
+    installed is named; one from the working folder or a notebook travels by value, so that a worker
+    needs nothing but this package.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from .clock import Clock, SystemClock
+from ..stores.clock import Clock, SystemClock
 from .window import parse_duration
 
 MAX_ROWS = 100_000
@@ -36,7 +36,7 @@ class TimedPartition:
 
     Examples
     --------
-    >>> from beaconfold.pipelines.clock import ManualClock
+    >>> from beaconfold.stores.clock import ManualClock
     >>> clock = ManualClock()
     >>> buffer = TimedPartition("1s", max_rows=2, clock=clock)
     >>> [part["raw"].to_list() for part in buffer.add(pl.DataFrame({"raw": [b"a", b"b", b"c"]}))]

@@ -1,7 +1,7 @@
 """Stores of mergeable states: backends, the ledger of merged segments, queries."""
 
 from .backend import Backend, ShardHead, ShardWrite
-from .clock import Clock, SystemClock
+from .clock import Clock, ManualClock, SystemClock
 from .documents import Poison, Quarantine
 from .errors import (
     GenerationDropped,
@@ -29,6 +29,7 @@ __all__ = [
     "GenerationRetired",
     "Keys",
     "Ledger",
+    "ManualClock",
     "MemoryBackend",
     "MergeableStore",
     "Poison",

@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 
 import polars as pl
 
+from ...stores.clock import Clock, SystemClock
 from ...stores.segments import Seal, SegmentId
-from ..clock import Clock, SystemClock
 from . import names
 from .identity import ArchiveChanged, make_identity, read_identity
 from .lease import Lease

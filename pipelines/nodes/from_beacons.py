@@ -12,8 +12,8 @@ from streamz import Source, Stream
 from streamz.core import sync
 
 from ...stores import Ledger, Seal, SegmentId
+from ...stores.clock import Clock, SystemClock
 from ..archive import Archive, SegmentRef
-from ..clock import Clock, SystemClock
 from ..cluster import check_workers
 from ..receiver import Receiver
 from ..sources import SourcePartition, open_source

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from streamz import Stream
 
-from ..clock import Clock
+from ...stores.clock import Clock
 from ..timed_partition import MAX_ROWS, TimedPartition
 
 

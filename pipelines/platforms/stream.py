@@ -15,8 +15,8 @@ from distributed import Client
 from streamz import Stream
 
 from ...stores import MergeableStore, open_store
+from ...stores.clock import Clock
 from ..archive import Archive
-from ..clock import Clock
 from ..job import Job
 from ..nodes.aggregate_by_key import aggregate_by_key
 from ..nodes.from_beacons import from_beacons

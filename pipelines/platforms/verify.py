@@ -92,7 +92,7 @@ def verify(
     )
     stored = store.states(generation)
     if job.window:
-        bounds = [pl.lit(True)]  # noqa: FBT003
+        bounds = [pl.lit(True)]
         if since is not None:
             bounds.append(pl.col("window") >= parse_instant(since))
         if until is not None:

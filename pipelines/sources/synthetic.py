@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ..clock import Clock, SystemClock
+from ...stores.clock import Clock, SystemClock
 from .beacons import CHUNK, Beacons
 from .source import ARRIVING, NONE_KNOWN, NOTHING, Batch, Source, SourcePartition
 

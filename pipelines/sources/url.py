@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import unquote
 
-from ..clock import Clock, SystemClock
+from ...stores.clock import Clock, SystemClock
 from ..window import parse_duration, parse_instant
 from .beacons import Beacons
 from .file import FileSource

@@ -6,8 +6,8 @@ from streamz import Stream
 from streamz.core import sync
 
 from beaconfold import Archive, Count, Job, QueryString, open_store
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.jobs import beacon_counts
+from beaconfold.stores.clock import ManualClock
 
 LINES = [f"/b.gif?beaconType={kind}&ts={at}" for kind in ("click", "view") for at in range(50)]
 

@@ -25,11 +25,11 @@ from hypothesis.stateful import (
 from beaconfold import Archive, Count, HyperLogLog, Job, MergeableStore, QueryString, Sum
 from beaconfold.pipelines.archive import ArchiveChanged
 from beaconfold.pipelines.batch import fold_segments, merge_segments
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.generation import open_generation
 from beaconfold.pipelines.receiver import Receiver
 from beaconfold.pipelines.sources.source import ARRIVING, Batch, SourcePartition
 from beaconfold.stores import GenerationDropped, GenerationRetired
+from beaconfold.stores.clock import ManualClock
 from beaconfold.stores.memory import MemoryBackend
 
 JOB = Job(

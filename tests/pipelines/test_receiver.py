@@ -12,7 +12,6 @@ import pytest
 
 from beaconfold.pipelines.archive import Archive, ArchiveChanged, Lease
 from beaconfold.pipelines.archive.local import LocalFolder
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.receiver import LEASE, Receiver
 from beaconfold.pipelines.sources import (
     ARRIVING,
@@ -22,6 +21,7 @@ from beaconfold.pipelines.sources import (
     SourceUnreadable,
     open_source,
 )
+from beaconfold.stores.clock import ManualClock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

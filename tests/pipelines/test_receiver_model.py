@@ -18,9 +18,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from beaconfold.pipelines.archive import Archive, ArchiveChanged
 from beaconfold.pipelines.archive.local import LocalFolder
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.receiver import Receiver
 from beaconfold.pipelines.sources import ARRIVING, NOTHING, Batch, SourcePartition
+from beaconfold.stores.clock import ManualClock
 
 IN_MEMORY = Path("/dev/shm")
 """A real folder all the same, where syncing thousands of files does not wait for a disk."""

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.timed_partition import TimedPartition, raw_bytes
+from beaconfold.stores.clock import ManualClock
 
 
 def frame(*numbers):

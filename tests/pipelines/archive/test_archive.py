@@ -20,7 +20,7 @@ from beaconfold.pipelines.archive import (
     Lease,
     SegmentUnreadable,
 )
-from beaconfold.pipelines.clock import ManualClock
+from beaconfold.stores.clock import ManualClock
 from beaconfold.stores.segments import Seal, SegmentId
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

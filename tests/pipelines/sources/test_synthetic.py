@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beaconfold.pipelines.clock import ManualClock
 from beaconfold.pipelines.sources import ARRIVING, open_source
+from beaconfold.stores.clock import ManualClock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
