@@ -17,10 +17,12 @@ import polars as pl
 from ..monoids import Aggregator, Lifted, Monoid, Product
 from ..monoids.dtypes import as_dtype, dtype_name
 from ..monoids.expression import OpaqueExpression, opaque_as
+from ..stores import Generation
+from ..stores.times import parse_duration
 from .decode import Decoded, Decoder
 from .decode.per_row import VALUE, PerRow
 from .fingerprint import fingerprint
-from .window import TumblingWindow, check_event_time, parse_duration
+from .window import TumblingWindow, check_event_time
 
 LAYOUT = 1
 """The layout of a job's declaration."""
@@ -120,7 +122,7 @@ class Job:
         if floats := [name for name in keys if schema[name].is_float()]:
             raise TypeError(f"job {self.name!r}: key {floats[0]!r} is a float; cast or round it")
         try:
-            self.declaration  # noqa: B018 - finds what cannot be fingerprinted
+            Generation.declared(self.declaration)
         except OpaqueExpression as error:
             raise ValueError(
                 f"job {self.name!r}: {error}, so changes of it would go unseen: "

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from ..stores.clock import Clock, SystemClock
-from .window import parse_duration
+from ..stores.times import parse_duration
 
 MAX_ROWS = 100_000
 MAX_BYTES = 64 << 20

@@ -10,7 +10,7 @@ from .backend import Backend
 from .cells import WINDOW, Cells
 from .generation import Generation
 from .keys import shard_of
-from .times import duration, instant
+from .times import microseconds, parse_duration
 
 HELD = 1_000_000
 """Rows that wait before they are rolled up."""
@@ -93,7 +93,7 @@ def _width(generation: Generation, every: str | None, *, bounded: bool) -> int |
         return None
     if every is None:
         return None
-    width = duration(every)
+    width = parse_duration(every)
     if width % generation.window:
         raise ValueError(
             f"every={every!r} is not a multiple of the window of {generation.job}, "
@@ -120,8 +120,8 @@ def _scan(
     whole = cells.keys.encode(wanted) if len(where) == len(keys) else None
     for batch in backend.scan(
         cells.generation,
-        since=None if since is None else instant(since),
-        until=None if until is None else instant(until),
+        since=microseconds(since),
+        until=microseconds(until),
         shards=None if whole is None else shard_of(whole, cells.shards).to_list(),
         key=None if whole is None else whole.item(),
     ):

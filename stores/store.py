@@ -20,7 +20,7 @@ from .ledger import Ledger
 from .query import query
 from .segment_merge import Applied, SegmentMerge
 from .segments import Seal, SegmentId
-from .times import instant
+from .times import microseconds
 from .transaction import Change, refuse, transact
 
 
@@ -282,8 +282,8 @@ class MergeableStore:
         cells = Cells(generation, self.shards)
         for rows in self.backend.scan(
             generation,
-            since=None if since is None else instant(since),
-            until=None if until is None else instant(until),
+            since=microseconds(since),
+            until=microseconds(until),
         ):
             yield cells.partials(rows)
 

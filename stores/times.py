@@ -2,49 +2,79 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
-_UNITS = {"us": 1, "ms": 10**3, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-
-def instant(value: datetime | str) -> int:
-    """Read an instant as microseconds since 1970; without an offset it is UTC.
-
-    Raises
-    ------
-    ValueError
-        If the text is not ISO 8601.
-
-    Examples
-    --------
-    >>> instant("1970-01-01T00:00:01"), instant("1970-01-01T01:00+01:00")
-    (1000000, 0)
-    """
-    try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError(
-            f"{value!r} is no instant: write 2015-09-12T01:30, UTC unless it says"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+_UNITS: Final = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
 
 
-def duration(text: str) -> int:
+def parse_duration(text: str | timedelta) -> int:
     """Read a duration as microseconds.
 
+    Parameters
+    ----------
+    text
+        A whole number and a unit (``us ms s m h d``), or a `timedelta`.
+
     Raises
     ------
     ValueError
-        If it is not a whole number above zero with a unit.
+        The text is no duration, or it is not longer than zero.
 
     Examples
     --------
-    >>> duration("1h"), duration("500ms")
-    (3600000000, 500000)
+    >>> parse_duration("1m"), parse_duration("500ms"), parse_duration(timedelta(seconds=2))
+    (60000000, 500000, 2000000)
     """
-    match = re.fullmatch(r"(\d+)(us|ms|[smhd])", text)
-    if match is None or int(match[1]) == 0:
+    if isinstance(text, timedelta):
+        microseconds = text // timedelta(microseconds=1)
+    elif match := re.fullmatch(r"(\d+)(us|ms|[smhd])", text):
+        microseconds = int(match[1]) * _UNITS[match[2]]
+    else:
         raise ValueError(
             f"{text!r} is not a duration: write a number and a unit, as 500ms 1m 12h 7d"
         )
-    return int(match[1]) * _UNITS[match[2]]
+    if microseconds <= 0:
+        raise ValueError(f"the duration {text!r} is not longer than zero")
+    return microseconds
+
+
+def parse_instant(text: str | datetime) -> datetime:
+    """Read an instant: ISO 8601 text or a `datetime`; without an offset it is UTC.
+
+    Raises
+    ------
+    ValueError
+        The text is no instant.
+
+    Examples
+    --------
+    >>> parse_instant("2015-09-12T01:30").isoformat()
+    '2015-09-12T01:30:00+00:00'
+    """
+    try:
+        instant = text if isinstance(text, datetime) else datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not an instant: write 2015-09-12T01:30, which is UTC, or add an offset"
+        ) from None
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def microseconds(text: str | datetime | None) -> int | None:
+    """Read an instant as microseconds since 1970; None stays None.
+
+    Examples
+    --------
+    >>> microseconds("1970-01-01T01:00:01+01:00")
+    1000000
+    """
+    return None if text is None else (parse_instant(text) - EPOCH) // timedelta(microseconds=1)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 import dask
 
-from ..window import parse_duration, parse_instant
+from ...stores.times import parse_duration, parse_instant
 from .errors import Failure
 from .job_name import find_job, name_of
 

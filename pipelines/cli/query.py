@@ -13,7 +13,7 @@ import click
 import polars as pl
 
 from ...stores import Generation
-from ..window import parse_instant
+from ...stores.times import parse_instant
 from . import options
 from .errors import Command, Failure
 from .output import write, written

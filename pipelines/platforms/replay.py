@@ -12,6 +12,7 @@ from datetime import datetime
 from distributed import Client
 
 from ...stores import Generation, MergeableStore, open_store
+from ...stores.times import parse_instant
 from ..archive import Archive, SegmentRef
 from ..cluster import check_workers
 from ..generation import open_generation
@@ -20,7 +21,6 @@ from ..nodes.references import SegmentPartials, Segments
 from ..progress import BatchProgress
 from ..retry import Retry
 from ..shipping import ShippedJob
-from ..window import parse_instant
 from .memory import chunks
 
 

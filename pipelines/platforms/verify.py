@@ -11,11 +11,11 @@ import polars as pl
 from distributed import Client
 
 from ...stores import MergeableStore, open_store
+from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments
 from ..generation import open_generation
 from ..job import Job
-from ..window import parse_instant
 from .memory import run_archive
 
 

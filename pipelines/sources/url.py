@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from ...stores.clock import Clock, SystemClock
-from ..window import parse_duration, parse_instant
+from ...stores.times import parse_duration, parse_instant
 from .beacons import Beacons
 from .file import FileSource
 from .parameters import number, one_of, read_parameters

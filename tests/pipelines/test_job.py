@@ -161,6 +161,8 @@ def test_what_cannot_be_compared_needs_a_version():
         ({"aggregate": {}}, "needs a key and an aggregate"),
         ({"aggregate": {"window": Count()}}, "rename window"),
         ({"aggregate": {"publisher": Count()}}, "rename publisher"),
+        ({"aggregate": {"Updated_At": Count()}}, "rename the aggregate 'Updated_At'"),
+        ({"aggregate": {"Publisher": Count()}}, "differ only in case"),
         ({"aggregate": {"total": Sum("user")}}, "total"),
         ({"aggregate": {"total": Sum("cost")}}, "cost"),
         ({"aggregate": {"n": Count(where=pl.col("ts") == pl.col("ts").max())}}, "row by row"),

@@ -7,7 +7,7 @@ import dask
 import pytest
 
 from beaconfold.pipelines.cli.errors import Failure, Unexpected, one_line_errors, redact
-from beaconfold.pipelines.window import parse_duration
+from beaconfold.stores.times import parse_duration
 
 from .conftest import beacons
 
