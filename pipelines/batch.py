@@ -47,7 +47,7 @@ def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> Fol
             of_segment = job.fold_all(frame)
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the job's own code raises
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - the job's own
             poison[ref.id] = f"{type(error).__name__}: {error}"
             continue
         folded.append(ref)

@@ -19,13 +19,15 @@ def open_generation(job: Job, store: MergeableStore) -> Generation:
     JobChanged
         The store's live generation was made by another definition; the message says what differs.
     """
-    for known in store.generations(job.name):
-        if known.fingerprint == job.fingerprint and known.state in {"live", "building"}:
-            return known.with_product(job.product)
-    held = [known for known in store.generations(job.name) if known.state == "live"]
+    known = store.generations(job.name)
+    held = store.live(job.name) if known else None
+    # Of several revisions the one that readers see, else the newest.
+    for found in ([held] if held else []) + known[::-1]:
+        if found.fingerprint == job.fingerprint and found.state in {"live", "building"}:
+            return found.with_product(job.product)
     if held:
         ignored = {"fingerprint", "job"}
-        old = {k: v for k, v in held[0].declaration.items() if k not in ignored}
+        old = {k: v for k, v in held.declaration.items() if k not in ignored}
         new = {k: v for k, v in job.declaration.items() if k not in ignored}
         raise JobChanged(
             f"the store holds {job.name} under another definition "

@@ -14,7 +14,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FINAL = (GenerationRetired, GenerationDropped)
+
+class SchedulerLost(RuntimeError):
+    """The Dask client is closed for good: the run has to be started again."""
+
+
+FINAL = (GenerationRetired, GenerationDropped, SchedulerLost)
 """Answers, not faults: trying again would give the same."""
 
 
@@ -66,6 +71,8 @@ class Retry:
         ------
         GenerationRetired, GenerationDropped
             The store refuses this generation for good.
+        SchedulerLost
+            There is no cluster any more to try it on.
         Stopped
             ``stop`` was set while waiting.
         """

@@ -87,8 +87,16 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         """Wait until nothing is under way; raise what ended the stream, if something did."""
         while self._under_way:
             await asyncio.wait(self._under_way)
-        if self.failure is not None:
+        if isinstance(self.failure, Exception):
             raise self.failure
+        if self.failure is not None:
+            # Anything else would pass by all who wait for the loop, and leave them waiting.
+            raise RuntimeError(f"the stream has ended: {self.failure!r}") from self.failure
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream by an error, for `drained` to raise."""
+        self.failure = self.failure or error
+        self.stop()
 
     def give_up(self) -> None:
         """Stop trying again: batches that fail now are left to the next run."""
@@ -118,8 +126,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
             # Released only now: the reference count says that the batch is merged.
             self._release_refs(metadata)
         except BaseException as error:  # noqa: BLE001 - an exception in the loop would end it silently
-            self.failure = self.failure or error
-            self.stop()
+            self.fail(error)
         finally:
             self._slots.release()
 

@@ -132,19 +132,22 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         """
         if not self.stopped:
             return
-        stores = [node for node in _downstream(self) if isinstance(node, store)]
-        hops = [node for node in _downstream(self) if isinstance(node, aggregate_by_key)]
-        for hop in hops:
+        ends = [
+            (hop, node)
+            for hop in self._hops()
+            for node in _downstream(hop)
+            if isinstance(node, store)
+        ]
+        for hop in self._hops():
             if hop.client is not None:
-                check_workers(hop.client, self.archive, *(node.target for node in stores))
-        ledgers = [
-            (node.target.segments(generation), node.target.poison(generation))
-            for node in stores
-            for hop in hops
+                own = (node.target for of, node in ends if of is hop)
+                check_workers(hop.client, self.archive, *own)
+        # What each store is done with: merged, or set aside.
+        self._done: list[tuple[Ledger, set[SegmentId]]] = [
+            (node.target.segments(generation), node.target.poison(generation).segments())
+            for hop, node in ends
             for generation in [node.generation(hop.job)]
         ]
-        self._ledgers: list[Ledger] = [ledger for ledger, _ in ledgers]
-        self._poison = {segment for _, poison in ledgers for segment in poison.segments()}
         for receiver in self.receivers:
             receiver.start()
         self._ended.clear()
@@ -156,11 +159,17 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         try:
             while not self.stopped:
                 self._hint.clear()
-                await self._emit_pending()
+                try:
+                    await self._emit_pending()
+                except OSError as error:
+                    log.warning("the archive cannot be listed: %s; trying again", error)
                 try:
                     await asyncio.wait_for(self._hint.wait(), self.poll)
                 except TimeoutError:
                     continue
+        except Exception as error:  # noqa: BLE001 - the loop would only log it, and all would stand still
+            for hop in self._hops():
+                hop.fail(error)
         finally:
             self._ended.set()
 
@@ -193,7 +202,11 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
 
     def drain(self) -> None:
         """Receive to the end, or stop a source that has none, and wait until all is merged."""
-        self.stop_receiving(wait_for_the_end=True)
+        try:
+            self.stop_receiving(wait_for_the_end=True)
+        except Exception:
+            sync(self.loop, self.drained)  # what a receiver had before it failed
+            raise
         sync(self.loop, self.drained)
 
     async def drained(self) -> None:
@@ -202,12 +215,16 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         self._wake()
         await asyncio.to_thread(self._ended.wait)
         await self._emit_pending()
-        for node in _downstream(self):
-            if isinstance(node, aggregate_by_key):
-                await node.drained()
+        for hop in self._hops():
+            await hop.drained()
+
+    def _hops(self) -> list[aggregate_by_key]:
+        return [node for node in _downstream(self) if isinstance(node, aggregate_by_key)]
 
     async def _emit_pending(self) -> None:
-        while (batch := await asyncio.to_thread(self._next)) is not None:
+        while not any(hop.failure is not None for hop in self._hops()):
+            if (batch := await asyncio.to_thread(self._next)) is None:
+                break
             await asyncio.gather(*self._emit(batch))
 
     def _next(self) -> Segments | None:
@@ -231,8 +248,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             ref
             for ref in self.archive.segments()
             if ref.id not in self._taken
-            and ref.id not in self._poison
-            and not (self._ledgers and all(ref.id in ledger for ledger in self._ledgers))
+            and not (self._done and all(_holds(*done, ref.id) for done in self._done))
         ]
         seals = [seal for seal in self.archive.seals() if seal not in self._sealed]
         return refs, seals
@@ -240,6 +256,10 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     def _wake(self) -> None:
         if self._hint is not None:
             self.loop.add_callback(self._hint.set)
+
+
+def _holds(ledger: Ledger, poison: set[SegmentId], segment: SegmentId) -> bool:
+    return segment in ledger or segment in poison
 
 
 def _downstream(node: Stream) -> Iterator[Stream]:

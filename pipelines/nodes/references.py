@@ -14,7 +14,7 @@ from ..archive import Archive, SegmentRef
 from ..batch import FoldedSegments, fold_segments, merge_segments
 from ..job import Job
 from ..progress import BatchProgress
-from ..retry import Retry
+from ..retry import Retry, SchedulerLost
 from ..shipping import ShippedJob
 
 
@@ -91,6 +91,8 @@ class SegmentPartials:
 
     def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
         assert self.client is not None  # noqa: S101 - for the type checker
+        if self.client.status == "closed":
+            raise SchedulerLost("the Dask scheduler is gone: start the run again, it goes on there")
         shipped = self.shipped or ShippedJob(self.job)
         # Keys of their own: Dask would otherwise take a second attempt for the first.
         return self.client.submit(function, shipped, self.segments, *args, pure=False)

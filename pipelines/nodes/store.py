@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from streamz import Stream
+from streamz.sinks import _global_sinks
 
 from ...stores import Generation, MergeableStore, open_store
 from ..generation import open_generation
@@ -45,6 +46,13 @@ class store(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes s
         self.generation = lru_cache(self._generation)
         self.threads = ThreadPoolExecutor(32, thread_name_prefix="beacons-store")
         super().__init__(upstream, **kwargs)
+        # Streams know those below them by weak references only: as a sink, the end keeps itself.
+        _global_sinks.add(self)
+
+    def destroy(self, streams: Any = None) -> None:
+        """Leave the graph."""
+        super().destroy(streams)
+        _global_sinks.discard(self)
 
     def update(self, x: Any, who: Stream | None = None, metadata: Any = None) -> Any:
         """Take `Partials` or `SegmentPartials`."""

@@ -1,12 +1,19 @@
 """The Streamz nodes: on a plain stream, with a client, by hand and by reference."""
 
+import gc
+import gzip
+import threading
+
 import polars as pl
 import pytest
 from streamz import Stream
 from streamz.core import sync
 
-from beaconfold import Archive, Count, Job, QueryString, open_store
+from beaconfold import Archive, Count, Job, Monoid, QueryString, local_cluster, open_store
+from beaconfold.pipelines.generation import open_generation
 from beaconfold.pipelines.jobs import beacon_counts
+from beaconfold.pipelines.retry import SchedulerLost
+from beaconfold.pipelines.sources.source import SourceUnreadable
 from beaconfold.stores.clock import ManualClock
 
 LINES = [f"/b.gif?beaconType={kind}&ts={at}" for kind in ("click", "view") for at in range(50)]
@@ -70,6 +77,7 @@ def test_what_the_job_raises_reaches_who_emitted():
 def test_a_store_wants_partials():
     source = Stream()
     source.store("memory://")
+    gc.collect()
     with pytest.raises(TypeError, match="put aggregate_by_key"):
         source.emit(LINES)
 
@@ -123,11 +131,12 @@ def test_a_retired_generation_ends_the_stream_and_says_so(tmp_path):
     (tmp_path / "beacons.log").write_text("\n".join(LINES))
     store = open_store("memory://")
     old = store.register(beacon_counts.declaration)
-    new = store.register(beacon_counts.declaration, revision=1)
-    store.switch(new)
     source = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=str(tmp_path / "archive"))
     node = source.aggregate_by_key(beacon_counts).store(store)
     assert node.generation(beacon_counts) == old
+    new = store.register(beacon_counts.declaration, revision=1)
+    store.switch(new)
+    assert open_generation(beacon_counts, store) == new
     store.retire(old)
     source.start()
     with pytest.raises(Exception, match="retired"):
@@ -172,3 +181,96 @@ def test_two_jobs_from_one_source(tmp_path):
     assert len(nodes) == 2
     assert counts(store) == {"click": 50, "view": 50}
     assert store.query("hourly")["n"].to_list() == [50, 50]
+
+
+class Total(Monoid[int]):
+    """A sum of Python integers."""
+
+    commutative, idempotent, zero = True, False, 0
+
+    def plus(self, left, right):
+        return left + right
+
+
+def per_row(name, of):
+    return Job.per_row(name=name, version="1", map=of, monoid=Total())
+
+
+def test_a_branch_concerns_its_own_job_and_store_only(tmp_path):
+    def refuse(_raw):
+        raise pl.exceptions.PanicException("not caught as an Exception")
+
+    one, other = per_row("one", lambda _raw: [("all", 1)]), per_row("other", refuse)
+    stores = open_store("memory://"), open_store("memory://")
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+
+    def emitted(*branches):
+        url, batches = str(tmp_path / "beacons.log"), []
+        source = Stream.from_beacons(url, archive=str(tmp_path / "archive"))
+        for job, store in branches:
+            source.aggregate_by_key(job).store(store).sink(batches.append)
+        source.start()
+        source.drain()
+        return sum(batch.segments for batch in batches)
+
+    # The segment is poison for one job, and still to be merged for the other one.
+    assert emitted((other, stores[1])) == 1
+    assert emitted((one, stores[0]), (other, stores[1])) == 2
+    states = stores[0].states(open_generation(one, stores[0]))
+    assert one.present(states)["value"].to_list() == [100]
+    assert stores[1].poison(stores[1].live("other")).list().height == 1
+    assert [[each.job for each in store.generations()] for store in stores] == [["one"], ["other"]]
+    assert emitted((one, stores[0]), (other, stores[1])) == 0
+
+
+def test_a_listing_that_fails_is_tried_again(tmp_path):
+    class Flaky(Archive):
+        failures = 2
+
+        def segments(self, *bounds):
+            if self.failures:
+                self.failures -= 1
+                raise OSError("the disk is gone for a moment")
+            return super().segments(*bounds)
+
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    store = open_store("memory://")
+    archive = Flaky.open(tmp_path / "archive")
+    source = Stream.from_beacons(str(tmp_path / "beacons.log"), archive=archive, poll=0.01)
+    merged = threading.Event()
+    source.aggregate_by_key(beacon_counts).store(store).sink(lambda _done: merged.set())
+    source.start()
+    assert merged.wait(30)
+    source.drain()
+    assert counts(store) == {"click": 50, "view": 50}
+
+
+def test_what_a_failed_receiver_had_is_merged(tmp_path):
+    whole = gzip.compress("\n".join(LINES * 1000).encode())
+    (tmp_path / "cut.gz").write_bytes(whole[:-9])
+    store, archive = open_store("memory://"), Archive.open(tmp_path / "archive")
+    source = Stream.from_beacons(
+        str(tmp_path / "cut.gz"), archive=archive, max_rows=1000, poll=1000
+    )
+    node = source.aggregate_by_key(beacon_counts).store(store)
+    source.start()
+    with pytest.raises(SourceUnreadable):
+        source.drain()
+    merged = store.segments(node.generation(beacon_counts))
+    assert archive.segments()
+    assert not merged.missing(ref.id for ref in archive.segments())
+
+
+def test_a_lost_scheduler_ends_the_stream_and_says_so(tmp_path):
+    with local_cluster(workers=1) as client:
+        source = Stream.from_beacons(
+            "synthetic://?rate=1000", archive=str(tmp_path / "archive"), partition="50ms"
+        )
+        hop = source.aggregate_by_key(beacon_counts, client=client)
+        merged = threading.Event()
+        hop.store(f"sqlite:///{tmp_path}/beacons.db").sink(lambda _done: merged.set())
+        source.start()
+        assert merged.wait(30)
+        client.cluster.close()
+        with pytest.raises(SchedulerLost):
+            source.drain()
