@@ -37,7 +37,7 @@ class Result(NamedTuple):
 
     path: str
     data: str
-    count: int
+    items: int
     unit: str
     ours: float
     loop: float
@@ -143,11 +143,11 @@ def measure(data: str, frame: pl.DataFrame, rounds: int) -> list[Result]:
 
 
 def line(result: Result) -> str:
-    ours, loop = (1e9 * each / result.count for each in (result.ours, result.loop))
+    ours, loop = (1e9 * each / result.items for each in (result.ours, result.loop))
     ratio = result.loop / result.ours
     flag = "" if ratio >= GOAL else f"  below {GOAL}x"
     return (
-        f"{result.path:8} {result.data:28} {result.count:8,} {result.unit + 's':6}"
+        f"{result.path:8} {result.data:28} {result.items:8,} {result.unit + 's':6}"
         f" {ours:9,.0f} ns {loop:9,.0f} ns {ratio:6.1f}x{flag}"
     )
 
