@@ -13,10 +13,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ..monoids import Product
 from ..stores import Generation, MergeableStore, Seal, SegmentId
 from .archive import Archive, SegmentRef
 from .job import Job
 from .progress import BatchProgress
+
+# A panic of Polars is no Exception, and is the job's all the same.
+_ANY = (Exception, pl.exceptions.PanicException)
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,20 @@ class FoldedSegments:
     seconds: float
 
 
+class JobFailed(RuntimeError):
+    """The job's own code raised while it merged partials."""
+
+
 def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> FoldedSegments:
     """Read and fold segments, one after the other, and merge their partials.
 
     Only an exception that the job itself raises makes a segment poison. One that the archive
     raises is passed on, for the caller to try again.
+
+    Raises
+    ------
+    JobFailed
+        The job could fold each of the segments, and not merge what came of them.
     """
     began = time.perf_counter()
     folded, partials, rows = [], [], 0
@@ -47,7 +60,7 @@ def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> Fol
             of_segment = job.fold_all(frame)
         except MemoryError:
             raise
-        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - the job's own
+        except _ANY as error:
             poison[ref.id] = f"{type(error).__name__}: {error}"
             continue
         folded.append(ref)
@@ -55,9 +68,40 @@ def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> Fol
         rows += frame.height
         if of_segment.rejected.height:
             rejected[ref.id] = of_segment.rejected
+    merged = _Guarded(job.product.aggregators).plus(partials or [job.empty], job.by)
     return FoldedSegments(
-        tuple(folded), job.plus(*partials), rejected, poison, rows, time.perf_counter() - began
+        tuple(folded), merged, rejected, poison, rows, time.perf_counter() - began
     )
+
+
+def run_batch(
+    job: Job,
+    archive: Archive,
+    store: MergeableStore,
+    generation: Generation,
+    refs: Sequence[SegmentRef],
+    seals: Sequence[Seal] = (),
+) -> BatchProgress:
+    """Fold segments and merge them, exactly once.
+
+    Where the job fails to merge partials, halves of the batch are tried, until the segment is
+    found that it fails with: that one is poison too.
+    """
+    try:
+        folded = fold_segments(job, archive, refs)
+        done = merge_segments(folded, job, archive, store, generation)
+    except JobFailed as failed:
+        if len(refs) > 1:
+            half = len(refs) // 2
+            first = run_batch(job, archive, store, generation, refs[:half])
+            return first + run_batch(job, archive, store, generation, refs[half:], seals)
+        (poisonous,) = refs
+        poison = {poisonous.id: str(failed)}
+        folded = FoldedSegments((), job.empty, {}, poison, 0, 0.0)
+        done = merge_segments(folded, job, archive, store, generation)
+    if seals:
+        store.record_seals(generation, seals)
+    return done
 
 
 def merge_segments(
@@ -66,7 +110,6 @@ def merge_segments(
     archive: Archive,
     store: MergeableStore,
     generation: Generation,
-    seals: Sequence[Seal] = (),
 ) -> BatchProgress:
     """Merge folded segments into a store, with their ledger entries, exactly once.
 
@@ -78,9 +121,8 @@ def merge_segments(
         store.quarantine(generation).put(segment, rows)
     for segment, reason in folded.poison.items():
         store.poison(generation).put(segment, reason)
-    new = _apply(folded, job, archive, store, generation, None) if folded.refs else frozenset()
-    if seals:
-        store.record_seals(generation, seals)
+    guarded = generation.with_product(_Guarded(job.product.aggregators))
+    new = _apply(folded, job, archive, store, guarded, None) if folded.refs else frozenset()
     return BatchProgress(
         segments=len(folded.refs) + len(folded.poison),
         merged_segments=len(new),
@@ -115,3 +157,15 @@ def _apply(
         # Others may be merging the same segments: what is lacking by then is decided anew.
         new |= _apply(again, job, archive, store, generation, of_shards)
     return new
+
+
+class _Guarded(Product):
+    """The job's aggregates, whose failures are told from those of a store."""
+
+    def plus(self, frames: Iterable[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+        try:
+            return super().plus(frames, by)
+        except MemoryError:
+            raise
+        except _ANY as error:
+            raise JobFailed(f"{type(error).__name__}: {error}") from error

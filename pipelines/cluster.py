@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 
 from ..stores import MergeableStore
 from .archive import Archive
+from .shipping import ShippedJob
 
 T = TypeVar("T")
 
@@ -90,13 +91,16 @@ def connect(address: str, timeout: str = "10s") -> Client:
         raise ConnectionError(f"no Dask scheduler answers at {address}") from error
 
 
-def check_workers(client: Client, archive: Archive, *stores: MergeableStore) -> None:
+def check_workers(
+    client: Client, archive: Archive, *stores: MergeableStore, shipped: ShippedJob
+) -> None:
     """Find out before the first beacon whether the workers can do the work.
 
     Raises
     ------
     WorkersDiffer
-        There is no worker, one has other versions, or one cannot see the archive or the store.
+        There is no worker, one has other versions, or cannot see the archive or the store, or
+        cannot import what the job imports.
     ValueError
         The store is in this process's memory.
     """
@@ -107,11 +111,11 @@ def check_workers(client: Client, archive: Archive, *stores: MergeableStore) -> 
         )
     _check_versions(client)
     # A worker that cannot even open what it is sent answers with the error itself.
-    for worker, problem in client.run(_probe, archive, stores, on_error="return").items():
+    for worker, problem in client.run(_probe, archive, stores, shipped, on_error="return").items():
         if problem is not None:
             raise WorkersDiffer(
-                f"worker {worker} cannot use the same files: {problem}; "
-                "give an archive and a store that every worker can see"
+                f"worker {worker} cannot do the work: {problem}; every worker has to see the "
+                "archive and the store, and to have what the job imports"
             )
 
 
@@ -138,8 +142,9 @@ def _flat(info: dict[str, Any]) -> dict[str, str | None]:
     return {name: packages.get(name) for name in ("python", "dask", "distributed", *PACKAGES)}
 
 
-def _probe(archive: Archive, stores: Sequence[MergeableStore]) -> None:
-    """Look, on a worker, at what the driver looks at."""
+def _probe(archive: Archive, stores: Sequence[MergeableStore], shipped: ShippedJob) -> None:
+    """Look, on a worker, at what the driver looks at; the job is unpacked by then."""
+    del shipped
     archive.check()
     for store in stores:
         store.generations()

@@ -19,12 +19,12 @@ class SchedulerLost(RuntimeError):
     """The Dask client is closed for good: the run has to be started again."""
 
 
-FINAL = (GenerationRetired, GenerationDropped, SchedulerLost)
-"""Answers, not faults: trying again would give the same."""
-
-
 class Stopped(RuntimeError):
     """The run was stopped while it was waiting to try again."""
+
+
+FINAL = (GenerationRetired, GenerationDropped, SchedulerLost, Stopped)
+"""Answers, not faults: trying again would give the same."""
 
 
 class Retry:

@@ -57,7 +57,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         **kwargs: Any,
     ) -> None:
         self.job, self.client, self.window = job, client, window
-        self._shipped = ShippedJob(job) if client is not None else None
+        self.shipped = ShippedJob(job) if client is not None else None
         self.giving_up = threading.Event()
         self.retries = 0
         self.failure: BaseException | None = None
@@ -104,7 +104,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
 
     async def _fold_there(self, frame: pl.DataFrame, metadata: Sequence[Any]) -> None:
         assert self.client is not None  # noqa: S101 - for the type checker
-        future = self.client.submit(_fold_frame, self._shipped, frame, pure=False)
+        future = self.client.submit(_fold_frame, self.shipped, frame, pure=False)
         # The loop may be the client's own: only another thread may wait for it.
         loop = asyncio.get_running_loop()
         partials = await loop.run_in_executor(self.threads, future.result)
@@ -120,8 +120,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
     async def _pass_on(self, segments: Segments, metadata: Sequence[Any]) -> None:
         retry = Retry(stop=self.giving_up, on_retry=self._count_retry)
         try:
-            partials = SegmentPartials(self.job, segments, self.client, self._shipped, retry)
-            await asyncio.get_running_loop().run_in_executor(self.threads, partials.start)
+            partials = SegmentPartials(self.job, segments, self.client, self.shipped, retry)
             await asyncio.gather(*self._emit(partials, metadata=metadata))
             # Released only now: the reference count says that the batch is merged.
             self._release_refs(metadata)

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from streamz import Source, Stream
 from streamz.core import sync
+from tornado.ioloop import IOLoop
 
 from ...stores import Ledger, Seal, SegmentId
 from ...stores.clock import Clock, SystemClock
 from ..archive import Archive, SegmentRef
+from ..chunks import chunks
 from ..cluster import check_workers
 from ..receiver import Receiver
 from ..sources import SourcePartition, open_source
@@ -22,9 +25,6 @@ from .references import Segments
 from .store import store
 
 log = logging.getLogger(__name__)
-
-MOST_BYTES = 32 << 20
-"""Of segments in one batch: about a second's work when there is a backlog to catch up with."""
 
 
 @Stream.register_api(staticmethod)
@@ -53,8 +53,8 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     ----------
     receivers
         Those of this graph, one a source partition.
-    followed
-        Source partitions that another process receives.
+    backlog
+        Segments that were published and not emitted yet, at the last look.
 
     Examples
     --------
@@ -85,42 +85,46 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     ) -> None:
         self.archive = Archive.open(archive) if isinstance(archive, str) else archive
         self.poll, self.clock = poll, clock or SystemClock()
-        self.followed: list[str] = []
-        self.receivers = [
-            Receiver(
-                of,
-                self.archive,
-                age=partition,
-                max_rows=max_rows,
-                clock=self.clock,
-                on_publish=lambda _ref: self._wake(),
-            )
-            for of in self._partitions(url)
-        ]
-        self._taken: set[SegmentId] = set()
-        self._sealed: set[Seal] = set()
+        self.receivers: list[Receiver] = []
+        self.backlog = 0
+        self._partition, self._max_rows = partition, max_rows
+        self._followed: dict[str, SourcePartition] = {}
+        if url is not None:
+            of_source = open_source(url, clock=self.clock).partitions(self.archive.sources())
+            self._followed = {each.identity: each for each in of_source}
+        self._take_over()
+        self._taken, self._sealed = Ledger(), set[Seal]()
         self._taking = threading.Lock()
         self._hint: asyncio.Event | None = None
         self._ended = threading.Event()
+        # The default Dask client's loop would be taken, and end with that client.
+        kwargs.setdefault("loop", own_loop())
         super().__init__(start=start, **kwargs)
 
-    def _partitions(self, url: str | None) -> list[SourcePartition]:
-        if url is None:
-            return []
-        source, partitions = open_source(url, clock=self.clock), []
-        for partition in source.partitions(self.archive.sources()):
-            lease = self.archive.lease(partition.identity)
+    @property
+    def followed(self) -> list[str]:
+        """Source partitions that another process receives."""
+        return list(self._followed)
+
+    def _take_over(self) -> list[Receiver]:
+        """Receive what nobody else is receiving, or no longer: leases run out."""
+        new = []
+        for name, partition in list(self._followed.items()):
+            lease = self.archive.lease(name)
             if lease is not None and lease.live(self.clock.now()):
-                log.info(
-                    "%s is received by process %d on %s: following the archive",
-                    lease.partition,
-                    lease.process,
-                    lease.host,
-                )
-                self.followed.append(partition.identity)
-            else:
-                partitions.append(partition)
-        return partitions
+                continue
+            del self._followed[name]
+            receiver = Receiver(
+                partition,
+                self.archive,
+                age=self._partition,
+                max_rows=self._max_rows,
+                clock=self.clock,
+                on_publish=lambda _ref: self._wake(),
+            )
+            new.append(receiver)
+        self.receivers += new
+        return new
 
     def start(self) -> None:
         """Check the cluster, take from the ledgers what is merged, and begin to receive.
@@ -139,9 +143,9 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             if isinstance(node, store)
         ]
         for hop in self._hops():
-            if hop.client is not None:
+            if hop.client is not None and hop.shipped is not None:
                 own = (node.target for of, node in ends if of is hop)
-                check_workers(hop.client, self.archive, *own)
+                check_workers(hop.client, self.archive, *own, shipped=hop.shipped)
         # What each store is done with: merged, or set aside.
         self._done: list[tuple[Ledger, set[SegmentId]]] = [
             (node.target.segments(generation), node.target.poison(generation).segments())
@@ -161,8 +165,11 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
                 self._hint.clear()
                 try:
                     await self._emit_pending()
+                    for receiver in await asyncio.to_thread(self._take_over):
+                        log.warning("receiving %s: its lease ran out", receiver.progress.partition)
+                        receiver.start()
                 except OSError as error:
-                    log.warning("the archive cannot be listed: %s; trying again", error)
+                    log.warning("the archive cannot be read: %s; trying again", error)
                 try:
                     await asyncio.wait_for(self._hint.wait(), self.poll)
                 except TimeoutError:
@@ -172,11 +179,6 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
                 hop.fail(error)
         finally:
             self._ended.set()
-
-    @property
-    def backlog(self) -> int:
-        """Segments published and not emitted yet."""
-        return len(self._pending()[0])
 
     def stop_receiving(self, *, wait_for_the_end: bool = False) -> None:
         """Stop the receivers: each publishes what it holds.
@@ -202,6 +204,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
 
     def drain(self) -> None:
         """Receive to the end, or stop a source that has none, and wait until all is merged."""
+        self.start()
         try:
             self.stop_receiving(wait_for_the_end=True)
         except Exception:
@@ -233,13 +236,9 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             refs, seals = self._pending()
             if not refs and not seals:
                 return None
-            batch, size = [], 0
-            for ref in refs:
-                batch.append(ref)
-                size += ref.size
-                if size >= MOST_BYTES:
-                    break
-            self._taken.update(ref.id for ref in batch)
+            batch = next(chunks(refs), [])
+            self.backlog = len(refs) - len(batch)
+            self._taken = self._taken.add(ref.id for ref in batch)
             self._sealed.update(seals)
             return Segments(self.archive, tuple(batch), tuple(seals))
 
@@ -256,6 +255,14 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     def _wake(self) -> None:
         if self._hint is not None:
             self.loop.add_callback(self._hint.set)
+
+
+@cache
+def own_loop() -> IOLoop:
+    """Start the loop that live graphs of this process share, in a thread of its own."""
+    loop: IOLoop = IOLoop(make_current=False)
+    threading.Thread(target=loop.start, name="beacons-loop", daemon=True).start()
+    return loop
 
 
 def _holds(ledger: Ledger, poison: set[SegmentId], segment: SegmentId) -> bool:

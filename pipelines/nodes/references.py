@@ -11,11 +11,14 @@ from distributed import Client
 
 from ...stores import Generation, MergeableStore, Seal
 from ..archive import Archive, SegmentRef
-from ..batch import FoldedSegments, fold_segments, merge_segments
+from ..batch import FoldedSegments, fold_segments, run_batch
 from ..job import Job
 from ..progress import BatchProgress
-from ..retry import Retry, SchedulerLost
+from ..retry import Retry, SchedulerLost, Stopped
 from ..shipping import ShippedJob
+
+PATIENCE = 2.0
+"""Seconds between two looks whether a run that waits for its workers was told to stop."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,10 @@ class Partials:
 
 @dataclass(frozen=True)
 class SegmentPartials:
-    """The partials of some segments, folded where it suits: here, or on a worker of a cluster.
+    """The partials of some segments, to be folded where they are merged: here, or on a worker.
 
-    With a client the partials never leave the cluster: the merge runs where they are.
+    Nothing is computed before someone asks. To merge is one task, so that partials never travel,
+    and a lost worker takes nothing with it that another one cannot do again.
     """
 
     job: Job
@@ -52,59 +56,52 @@ class SegmentPartials:
     client: Client | None = None
     shipped: ShippedJob | None = field(default=None, repr=False)
     retry: Retry = field(default_factory=Retry)
-    _folded: list[Any] = field(default_factory=list, repr=False, compare=False)
-
-    def start(self) -> SegmentPartials:
-        """Begin to fold on the cluster, so that folding overlaps with what is merged meanwhile."""
-        if self.client is not None:
-            self._folded[:] = [self._submit(fold_shipped)]
-        return self
 
     def partials(self) -> pl.DataFrame:
         """Bring the partials here, to look at them; not from within the graph, which it blocks."""
         if self.client is None:
-            return self._fold_here().partials
-        folded: FoldedSegments = self.start()._folded[0].result()  # noqa: SLF001
+            return fold_segments(self.job, self.segments.archive, self.segments.refs).partials
+        folded: FoldedSegments = self._run(fold_shipped)
         return folded.partials
 
     def merge_into(self, store: MergeableStore, generation: Generation) -> BatchProgress:
         """Fold and merge exactly once, trying again for ever but for what the job itself raises."""
-        retries: list[Exception] = []
+        retries = 0
+        archive, refs, seals = self.segments.archive, self.segments.refs, self.segments.seals
 
         def attempt() -> BatchProgress:
-            if self.client is None:
-                return self._merge(self._fold_here(), store, generation)
+            nonlocal retries
             try:
-                folded = self._folded[0] if self._folded else self.start()._folded[0]  # noqa: SLF001
+                if self.client is None:
+                    return run_batch(self.job, archive, store, generation, refs, seals)
                 plain = replace(generation)  # without aggregates: the job brings its own
-                merging = self._submit(merge_shipped, folded, store, plain)
-                progress: BatchProgress = merging.result()
-            except Exception as error:
-                # A lost worker may have taken the fold with it: the next attempt starts afresh.
-                self._folded.clear()
-                retries.append(error)
+                merged: BatchProgress = self._run(merge_shipped, store, plain)
+            except Exception:
+                retries += 1
                 raise
-            return progress
+            return merged
 
-        done = self.retry(f"batch of {len(self.segments.refs)} segments", attempt)
-        return replace(done, retries=len(retries))
+        done = self.retry(f"batch of {len(refs)} segments", attempt)
+        return replace(done, retries=retries)
 
-    def _submit(self, function: Callable[..., Any], *args: Any) -> Any:
+    def _run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run on a worker, for as long as nobody asks to give up."""
         assert self.client is not None  # noqa: S101 - for the type checker
         if self.client.status == "closed":
             raise SchedulerLost("the Dask scheduler is gone: start the run again, it goes on there")
         shipped = self.shipped or ShippedJob(self.job)
         # Keys of their own: Dask would otherwise take a second attempt for the first.
-        return self.client.submit(function, shipped, self.segments, *args, pure=False)
-
-    def _fold_here(self) -> FoldedSegments:
-        return fold_segments(self.job, self.segments.archive, self.segments.refs)
-
-    def _merge(
-        self, folded: FoldedSegments, store: MergeableStore, generation: Generation
-    ) -> BatchProgress:
-        segments = self.segments
-        return merge_segments(folded, self.job, segments.archive, store, generation, segments.seals)
+        future = self.client.submit(function, shipped, self.segments, *args, pure=False)
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except TimeoutError:
+                if future.done():
+                    raise
+                if self.retry.stop.is_set():
+                    # Whether the worker has merged it is for the ledger to say, next time.
+                    future.cancel()
+                    raise Stopped("given up: the run was stopped") from None
 
 
 def fold_shipped(shipped: ShippedJob, segments: Segments) -> FoldedSegments:
@@ -113,13 +110,9 @@ def fold_shipped(shipped: ShippedJob, segments: Segments) -> FoldedSegments:
 
 
 def merge_shipped(
-    shipped: ShippedJob,
-    segments: Segments,
-    folded: FoldedSegments,
-    store: MergeableStore,
-    generation: Generation,
+    shipped: ShippedJob, segments: Segments, store: MergeableStore, generation: Generation
 ) -> BatchProgress:
-    """Merge on the worker that folded."""
+    """Fold and merge on a worker."""
     job, archive = shipped.job, segments.archive
     own = generation.with_product(job.product)
-    return merge_segments(folded, job, archive, store, own, segments.seals)
+    return run_batch(job, archive, store, own, segments.refs, segments.seals)

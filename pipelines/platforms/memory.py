@@ -10,26 +10,10 @@ from distributed import Client, as_completed
 
 from ..archive import Archive, SegmentRef
 from ..batch import FoldedSegments, fold_segments
+from ..chunks import chunks
 from ..job import Job
 from ..nodes.references import Segments, fold_shipped
 from ..shipping import ShippedJob
-
-MOST_BYTES = 32 << 20
-"""Of segments in one task: one to five seconds' work, so that the scheduler's share is small."""
-
-
-def chunks(refs: Sequence[SegmentRef], most_bytes: int = MOST_BYTES) -> Iterator[list[SegmentRef]]:
-    """Cut a list of segments into pieces of about equal work."""
-    chunk: list[SegmentRef] = []
-    size = 0
-    for ref in refs:
-        if chunk and size + ref.size > most_bytes:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(ref)
-        size += ref.size
-    if chunk:
-        yield chunk
 
 
 def run_archive(
@@ -76,5 +60,7 @@ def _folded(
         return
     segments = [Segments(archive, tuple(piece)) for piece in pieces]
     futures = client.map(partial(fold_shipped, ShippedJob(job)), segments, pure=False)
-    for _future, folded in as_completed(futures, with_results=True):
+    done = as_completed(futures, with_results=True)
+    del futures  # so that the cluster forgets each result once it is here
+    for _future, folded in done:
         yield folded

@@ -14,6 +14,7 @@ from distributed import Client
 from ...stores import Generation, MergeableStore, open_store
 from ...stores.times import parse_instant
 from ..archive import Archive, SegmentRef
+from ..chunks import chunks
 from ..cluster import check_workers
 from ..generation import open_generation
 from ..job import Job
@@ -21,7 +22,6 @@ from ..nodes.references import SegmentPartials, Segments
 from ..progress import BatchProgress
 from ..retry import Retry
 from ..shipping import ShippedJob
-from .memory import chunks
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,10 @@ def replay(
     archive = Archive.open(archive, create=False) if isinstance(archive, str) else archive
     store = open_store(store) if isinstance(store, str) else store
     generation = open_generation(job, store)
+    shipped = None
     if client is not None:
-        check_workers(client, archive, store)
+        shipped = ShippedJob(job)
+        check_workers(client, archive, store, shipped=shipped)
     selected = archive.segments(
         since=parse_instant(since) if since else None,
         until=parse_instant(until) if until else None,
@@ -112,9 +114,9 @@ def replay(
     lacking = [ref for ref in selected if ref.id not in ledger]
     done = BatchProgress()
     if not dry_run:
-        for ref in lacking:
-            store.poison(generation).waive(ref.id)
-        for batch in _batches(job, archive, store, generation, lacking, client):
+        for segment in store.poison(generation).segments() & {ref.id for ref in lacking}:
+            store.poison(generation).waive(segment)
+        for batch in _batches(job, archive, store, generation, lacking, client, shipped):
             done = done + batch
             on_progress(batch, len(lacking))
         store.record_seals(generation, archive.seals())
@@ -135,10 +137,10 @@ def _batches(
     generation: Generation,
     refs: Sequence[SegmentRef],
     client: Client | None,
+    shipped: ShippedJob | None,
 ) -> Iterator[BatchProgress]:
     workers = len(client.scheduler_info()["workers"]) if client is not None else 1
     stop = threading.Event()
-    shipped = ShippedJob(job) if client is not None else None
 
     def run(piece: Sequence[SegmentRef]) -> BatchProgress:
         segments = Segments(archive, tuple(piece))

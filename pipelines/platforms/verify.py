@@ -10,13 +10,20 @@ from datetime import datetime
 import polars as pl
 from distributed import Client
 
-from ...stores import MergeableStore, open_store
+from ...stores import Generation, Ledger, MergeableStore, open_store
 from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments
 from ..generation import open_generation
 from ..job import Job
 from .memory import run_archive
+
+LOOKS = 50
+"""Attempts to read a store between two merges."""
+
+
+class PartlyMerged(ValueError):
+    """The store holds some segments in some of its shards only."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Verification:
     """Segments replayed."""
     not_merged: int
     """Segments of the archive that the store has not merged yet."""
+    elsewhere: bool
+    """The store has merged segments of other archives too: only their cells can differ by that."""
     differing: pl.DataFrame
     """Key, window, ``aggregate``, and how ``store`` and ``replay`` present it."""
 
@@ -43,6 +52,8 @@ class Verification:
             else f"{self.differing.height} states differ"
         )
         text = f"{self.job}: {verdict} ({self.cells:,} cells, {self.segments} segments)"
+        if self.elsewhere:
+            text += "; the store holds segments that are not in this archive"
         return text + (f"; {self.not_merged} not merged yet" if self.not_merged else "")
 
     def _repr_html_(self) -> str:
@@ -75,13 +86,15 @@ def verify(
         The store does not hold the job.
     JobChanged
         It holds it under another definition.
+    PartlyMerged
+        Some segments are merged in some shards only: nothing can be said before the rest is.
     """
     archive = Archive.open(archive, create=False) if isinstance(archive, str) else archive
     store = open_store(store) if isinstance(store, str) else store
     store.live(job.name)
     generation = open_generation(job, store)
-    ledger = store.segments(generation)
-    refs = archive.segments()
+    ledger, stored = _snapshot(store, generation)
+    refs, seals = archive.segments(), archive.seals()
     merged = [ref for ref in refs if ref.id in ledger]
     replayed = run_archive(
         job,
@@ -90,7 +103,6 @@ def verify(
         client=client,
         on_progress=lambda folded: on_progress(folded, len(merged)),
     )
-    stored = store.states(generation)
     if job.window:
         bounds = [pl.lit(True)]
         if since is not None:
@@ -103,7 +115,23 @@ def verify(
         max(replayed.height, stored.height),
         len(merged),
         len(refs) - len(merged),
+        ledger.add((), seals) != Ledger().add((ref.id for ref in merged), seals),
         _differing(job, stored, replayed),
+    )
+
+
+def _snapshot(store: MergeableStore, generation: Generation) -> tuple[Ledger, pl.DataFrame]:
+    """Read states and the ledger that they belong to, though a run may be merging meanwhile."""
+    for _ in range(LOOKS):
+        before = store.ledgers(generation)
+        states = store.states(generation)
+        distinct = {ledger.encode() for ledger in before.values()}
+        if len(distinct) == 1 and store.ledgers(generation) == before:
+            return before[0], states
+        store.clock.sleep(0.1)
+    raise PartlyMerged(
+        f"{generation.job}: segments are being merged, or are merged in part since a run was "
+        "killed: stop the run, or complete it with `beacons replay`, and verify then"
     )
 
 

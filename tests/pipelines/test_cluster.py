@@ -119,7 +119,7 @@ def test_a_path_that_workers_cannot_see_is_found_before_the_first_beacon(
             (f"{only_here}/archive", f"sqlite:///{tmp_path}/beacons.db"),
             (f"{tmp_path}/archive", f"sqlite:///{only_here}/beacons.db"),
         ):
-            with pytest.raises(WorkersDiffer, match=f"cannot use the same files: .*{only_here}"):
+            with pytest.raises(WorkersDiffer, match=f"cannot do the work: .*{only_here}"):
                 stream(beacon_counts, source=BEACONS, archive=archive, store=store, client=client)
             assert not Archive.open(archive).segments()
 

@@ -3,6 +3,7 @@
 import gc
 import gzip
 import threading
+from datetime import timedelta
 
 import polars as pl
 import pytest
@@ -10,9 +11,11 @@ from streamz import Stream
 from streamz.core import sync
 
 from beaconfold import Archive, Count, Job, Monoid, QueryString, local_cluster, open_store
+from beaconfold.pipelines.archive import Lease
 from beaconfold.pipelines.generation import open_generation
 from beaconfold.pipelines.jobs import beacon_counts
 from beaconfold.pipelines.retry import SchedulerLost
+from beaconfold.pipelines.sources import open_source
 from beaconfold.pipelines.sources.source import SourceUnreadable
 from beaconfold.stores.clock import ManualClock
 
@@ -161,6 +164,28 @@ def test_a_source_that_is_received_already_is_followed(tmp_path):
     assert not second.receivers
     first.drain()
     assert not graph().followed
+
+
+def test_a_receiver_whose_lease_runs_out_is_taken_over_from(tmp_path):
+    clock, store = ManualClock(), open_store("memory://")
+    (tmp_path / "beacons.log").write_text("\n".join(LINES))
+    archive = Archive.open(tmp_path / "archive")
+    (partition,) = open_source(str(tmp_path / "beacons.log")).partitions()
+    elsewhere = Lease(partition.identity, 1, "elsewhere", 1, clock.now() + timedelta(seconds=10))
+    archive.claim(partition.identity, clock=clock)
+    archive.renew(elsewhere)
+
+    source = Stream.from_beacons(
+        str(tmp_path / "beacons.log"), archive=archive, clock=clock, poll=0.01
+    )
+    source.aggregate_by_key(beacon_counts).store(store)
+    source.start()
+    assert source.followed == [partition.identity]
+    clock.advance(10)
+    while source.followed or not source.receivers[0].done:
+        pass
+    source.drain()
+    assert counts(store) == {"click": 50, "view": 50}
 
 
 def test_two_jobs_from_one_source(tmp_path):

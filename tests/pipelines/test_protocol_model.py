@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from beaconfold import Archive, Count, HyperLogLog, Job, MergeableStore, QueryString, Sum
 from beaconfold.pipelines.archive import ArchiveChanged
-from beaconfold.pipelines.batch import fold_segments, merge_segments
+from beaconfold.pipelines.batch import fold_segments, merge_segments, run_batch
 from beaconfold.pipelines.generation import open_generation
 from beaconfold.pipelines.receiver import Receiver
 from beaconfold.pipelines.sources.source import ARRIVING, Batch, SourcePartition
@@ -153,7 +153,8 @@ class Protocol(RuleBasedStateMachine):
             return  # its segments can no longer be read: nobody can merge them
         self.backend.survive = survive
         try:
-            merge_segments(of_segments, JOB, archive, self.store, generation, archive.seals())
+            merge_segments(of_segments, JOB, archive, self.store, generation)
+            self.store.record_seals(generation, archive.seals())
         except Crash:
             pass
         except (GenerationRetired, GenerationDropped):
@@ -197,8 +198,7 @@ class Protocol(RuleBasedStateMachine):
     def run_clean(self, store, generation):
         ledger = store.segments(generation)
         refs = [ref for ref in self.archive.segments() if ref.id not in ledger]
-        of_segments = fold_segments(JOB, self.archive, refs)
-        merge_segments(of_segments, JOB, self.archive, store, generation, self.archive.seals())
+        run_batch(JOB, self.archive, store, generation, refs, self.archive.seals())
 
     def clean_run(self):
         refs = self.archive.segments()

@@ -1,11 +1,25 @@
 """A replay applies what the ledger lacks, and nothing else."""
 
+from typing import ClassVar
+
 import polars as pl
 import pytest
 
-from beaconfold import Archive, Count, Job, QueryString, open_store, replay, stream, verify
+from beaconfold import (
+    Archive,
+    Count,
+    Job,
+    MergeableStore,
+    Monoid,
+    open_store,
+    replay,
+    stream,
+    verify,
+)
 from beaconfold.pipelines.generation import JobChanged
 from beaconfold.pipelines.jobs import beacon_counts
+from beaconfold.pipelines.platforms.verify import PartlyMerged
+from beaconfold.stores import ManualClock
 
 BEACONS = "synthetic://?count=5000&rate=0&seed=7&malformed=0.02"
 
@@ -78,13 +92,6 @@ def test_a_missing_archive_is_not_made(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def fail_on(raw):
-    """Map a beacon, or make its segment poison."""
-    if b"beaconType=click" in raw:
-        raise KeyError("no clicks today")
-    return [("all", 1)]
-
-
 def test_verify_names_the_cells_that_differ(archive):
     store = open_store("memory://")
     replay(beacon_counts, archive=archive, store=store)
@@ -99,33 +106,66 @@ def test_verify_names_the_cells_that_differ(archive):
     assert int(row["store"]) == int(row["replay"]) + 1
 
 
-def test_poison_is_set_aside_shown_and_tried_again(archive, monkeypatch):
-    job = Job(
-        "poisoned",
-        decode=QueryString(beaconType=pl.String, ts=pl.Datetime("ms", "UTC")),
-        event_time="ts",
-        window="1m",
-        key=["beaconType"],
-        aggregate={"beacons": Count()},
-    )
-    store = open_store("memory://")
-    bad = archive.segments()[2].id
-    of_bad = archive.read(archive.segments()[2])
-    fold = Job.fold_all
+class Fussy(Monoid[int]):
+    """A sum of numbers, until a number comes that it does not like."""
 
-    def fold_or_fail(self, rows):
-        if rows.equals(of_bad):
+    zero = 0
+    dislikes: ClassVar[set[int]] = set()
+
+    def plus(self, left, right):
+        """Add, or refuse to."""
+        if self.dislikes & {left, right}:
             raise ZeroDivisionError("of all things")
-        return fold(self, rows)
+        return left + right
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Job, "fold_all", fold_or_fail)
-        outcome = replay(job, archive=archive, store=store)
-    assert outcome.done.poison == {str(bad): "ZeroDivisionError: of all things"}
-    generation = store.live("poisoned")
-    assert store.poison(generation).segments() == {bad}
-    assert bad not in store.segments(generation)
 
+@pytest.mark.parametrize("in_fold", [True, False], ids=["folding", "merging"])
+def test_poison_is_set_aside_shown_and_tried_again(archive, in_fold):
+    refs = archive.segments()
+    numbers = {raw: n for n, raw in enumerate(archive.read(refs[2])["raw"])}
+    bad = next(raw for raw, n in numbers.items() if n == 5)
+
+    def values(raw):
+        # In the fold the bad number meets others of its segment; in the merge those of others.
+        if raw == bad:
+            return [("all", -7)]
+        return [] if raw in numbers and not in_fold else [("all", 1)]
+
+    job = Job.per_row(name="fussy", version="1", map=values, monoid=Fussy())
+    store = open_store("memory://")
+    Fussy.dislikes = {-7}
+    outcome = replay(job, archive=archive, store=store)
+    generation = store.live("fussy").with_product(job.product)
+    if in_fold:
+        assert outcome.done.poison == {str(refs[2].id): "ZeroDivisionError: of all things"}
+    (poisonous,) = store.poison(generation).segments()
+    assert poisonous not in store.segments(generation)
+    assert outcome.done.merged_segments == 4
+
+    Fussy.dislikes = set()
     assert replay(job, archive=archive, store=store).done.merged_segments == 1
     assert not store.poison(generation).segments()
-    assert verify(job, archive=archive, store=store)
+    frames = [archive.read(ref) for ref in refs]
+    everything = pl.concat(frames)
+    assert job.present(store.states(generation)).equals(job.run(everything))
+
+
+def test_a_merge_that_is_not_complete_cannot_be_verified(archive):
+    store = open_store("memory://")
+    first = archive.segments()[0]
+    generation = store.register(beacon_counts.declaration)
+    store.apply(generation, [first.id], beacon_counts.fold(archive.read(first)), shards=[1, 2])
+    with pytest.raises(PartlyMerged, match="complete it with `beacons replay`"):
+        verify(beacon_counts, archive=archive, store=MergeableStore(store.backend, ManualClock()))
+    replay(beacon_counts, archive=archive, store=store)
+    assert verify(beacon_counts, archive=archive, store=store)
+
+
+def test_verify_says_that_the_store_has_more_than_the_archive(archive, tmp_path):
+    store = open_store("memory://")
+    replay(beacon_counts, archive=archive, store=store)
+    with stream(beacon_counts, source=BEACONS, archive=str(tmp_path / "other"), store=store) as run:
+        run.drain()
+    outcome = verify(beacon_counts, archive=archive, store=store)
+    assert not outcome
+    assert "the store holds segments that are not in this archive" in str(outcome)
