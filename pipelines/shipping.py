@@ -14,6 +14,7 @@ from types import ModuleType
 
 import cloudpickle
 
+from . import wire  # noqa: F401 - frames travel its way
 from .job import Job
 
 
