@@ -114,9 +114,10 @@ def watch(run: StreamRun, end: Ending, status: Status, *, follows: bool) -> Stre
         ):
             break
         time.sleep(LOOK)
-    run.source.stop_receiving()
-    while not run.failed and (progress := run.progress()).backlog:
-        status.show(f"finishing: {progress}")
+    for receiver in run.source.receivers:
+        receiver.stop()
+    while not run.finished or (not run.failed and run.progress().backlog):
+        status.show(f"finishing: {run.progress()}")
         time.sleep(LOOK)
     return run.drain()
 

@@ -1,6 +1,7 @@
 """A folder to work in, with beacons and a job of the user's own, and ways to run commands."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -74,9 +75,20 @@ def process(*args: str, **environ: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONUTF8": "1", **environ},
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONFAULTHANDLER": "1", **environ},
         start_new_session=True,
     )
+
+
+def ended(started: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for a command to end well; give what it wrote to standard output and error."""
+    try:
+        out, err = started.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        started.send_signal(signal.SIGABRT)  # it says where it hangs
+        out, err = started.communicate(timeout=30)
+    assert started.returncode == 0, err
+    return out, err
 
 
 def assert_narrow(text: str) -> None:

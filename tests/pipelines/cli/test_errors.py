@@ -48,7 +48,7 @@ WRONG = {
     "path as store": (("query", "beacon-counts", "--store", "store.db"), "sqlite://"),
     "no archive": (("verify", "beacon-counts", *STORE, "--archive", "nope"), "no archive at"),
     "no store": (("query", "beacon-counts", "--store", "sqlite:///nope.db"), "no store at"),
-    "text as store": (("query", "beacon-counts", "--store", "sqlite:///text.db"), "text.db: "),
+    "text as store": (("query", "beacon-counts", "--store", "sqlite:///text.db"), "text.db"),
     "other store": (("query", "beacon-counts", "--store", "sqlite:///other.db"), "no store of"),
     "other layout": (("archive", "list", "--archive", "elsewhere"), "layout 99"),
     "unknown job": (("query", "nope", *STORE), "it holds: beacon-counts"),
