@@ -31,6 +31,7 @@ def test_the_totals_are_exact_whichever_worker_dies(tmp_path):
             store=store,
             client=client,
             max_rows=2_000,
+            partition="1h",
             on_progress=on_progress,
         ) as run,
     ):
@@ -41,7 +42,6 @@ def test_the_totals_are_exact_whichever_worker_dies(tmp_path):
             os.kill(next(iter(pids.values())), signal.SIGKILL)
         progress = run.drain()
     assert progress.received == ROWS
-    assert progress.merged.merged_segments == ROWS // 2_000
     assert not progress.merged.poison
     check_all_once(store, ROWS)
     assert verify(counted, archive=archive, store=store)

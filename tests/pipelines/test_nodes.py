@@ -92,7 +92,7 @@ def test_references_are_merged_exactly_once_by_any_number_of_graphs(client, tmp_
     received = []
     for _ in range(2):
         source = Stream.from_beacons(
-            str(tmp_path / "beacons.log"), archive=archive, max_rows=7, poll=60
+            str(tmp_path / "beacons.log"), archive=archive, max_rows=7, partition="1h", poll=60
         )
         graph = source.aggregate_by_key(beacon_counts, client=client, window=2).store(store)
         graph.sink(received.append)

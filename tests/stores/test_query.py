@@ -147,8 +147,8 @@ def test_a_result_without_data_is_last(store):
     [
         ({"every": "90s"}, "every='90s' is not a multiple of the window of clicks, 60 s"),
         ({"every": "hour"}, "'hour' is not a duration"),
-        ({"every": "0m"}, "'0m' is not a duration"),
-        ({"since": "yesterday"}, "'yesterday' is no instant"),
+        ({"every": "0m"}, "the duration '0m' is not longer than zero"),
+        ({"since": "yesterday"}, "'yesterday' is not an instant"),
         ({"where": {"country": 1}}, "no key column 'country'; there are: publisher$"),
         ({"where": {"n": 1}}, "no key column 'n'; there are: publisher$"),
         (

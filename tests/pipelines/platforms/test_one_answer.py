@@ -15,7 +15,13 @@ def test_the_three_platforms_agree_to_the_byte(name, client, real_data, tmp_path
     source = (real_data / traffic.file).as_uri()
 
     with stream(
-        job, source=source, archive=archive, store=live, client=client, max_rows=5_000
+        job,
+        source=source,
+        archive=archive,
+        store=live,
+        client=client,
+        max_rows=5_000,
+        partition="1h",
     ) as run:
         progress = run.drain()
     assert progress.merged.merged_segments == -(-progress.received // 5_000)

@@ -33,6 +33,7 @@ def archive(tmp_path):
         archive=str(tmp_path / "archive"),
         store="memory://",
         max_rows=1_000,
+        partition="1h",
     ) as run:
         run.drain()
     return Archive.open(tmp_path / "archive")
