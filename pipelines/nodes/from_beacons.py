@@ -39,7 +39,8 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     ----------
     url
         Where beacons come from; None: only follow what others receive into the archive. A source
-        partition that another process is receiving already is followed, not received twice.
+        partition that another process receives is followed, until that one stops or its lease runs
+        out: it is never received twice.
     archive
         A folder, its URL, or an `Archive`.
     partition

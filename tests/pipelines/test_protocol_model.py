@@ -96,8 +96,9 @@ class Protocol(RuleBasedStateMachine):
     receivers = Bundle("receivers")
     folded = Bundle("folded")
 
-    @initialize()
-    def begin(self):
+    @initialize(target=receivers, rows=st.integers(1, 4), steps=st.integers(4, 20))
+    def begin(self, rows, steps):
+        """A receiver of each partition has begun, and got somewhere."""
         self.folder = Path(tempfile.mkdtemp())
         self.clock = ManualClock()
         self.backend = CrashingBackend(shards=4)
@@ -106,18 +107,28 @@ class Protocol(RuleBasedStateMachine):
         self.generation = open_generation(JOB, self.store)
         self.revision = 0
         self.lost = JOB.empty
+        begun = [self.receiver(name, rows) for name in PARTITIONS]
+        for receiver in begun:
+            self.step(receiver, steps)
+        return multiple(*begun)
 
     def teardown(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if hasattr(self, "folder"):
+            self.end()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def receiver(self, name, rows):
+        """Make a receiver of a partition."""
+        return Receiver(Listed(name), self.archive, max_rows=rows, clock=self.clock)
 
     # Receivers
 
     @rule(target=receivers, name=st.sampled_from(sorted(PARTITIONS)), rows=st.integers(1, 5))
     def start_receiver(self, name, rows):
         """A successor begins, whoever else believes to be receiving that partition."""
-        return Receiver(Listed(name), self.archive, max_rows=rows, clock=self.clock)
+        return self.receiver(name, rows)
 
-    @rule(receiver=receivers, steps=st.integers(1, 12))
+    @rule(receiver=receivers, steps=st.integers(1, 20))
     def step(self, receiver, steps):
         """A receiver does a little, or wakes up as a zombie."""
         try:
@@ -214,11 +225,10 @@ class Protocol(RuleBasedStateMachine):
         for name, rows in received.items():
             assert rows == PARTITIONS[name][: len(rows)]
 
-    @rule()
     def end(self):
-        """One more receiver each and one more driver, and the answer is right."""
+        """Whatever happened: a last receiver each and a last driver, and the answer is right."""
         for name in PARTITIONS:
-            Receiver(Listed(name), self.archive, max_rows=3, clock=self.clock).run()
+            self.receiver(name, 3).run()
         self.run_clean(self.store, self.generation)
         rows = [row for of_partition in PARTITIONS.values() for row in of_partition]
         once = JOB.plus(JOB.fold(pl.DataFrame({"raw": rows})), self.lost)
