@@ -143,11 +143,11 @@ def _differing(job: Job, stored: pl.DataFrame, replayed: pl.DataFrame) -> pl.Dat
         cells = both.filter(pl.col(name).ne_missing(pl.col(f"{name}_right"))).select(job.by)
         found.append(
             cells.join(
-                shown["store"].select(*job.by, store=pl.col(name).cast(pl.String)),
+                shown["store"].select(*job.by, store=pl.col(name).cast(pl.String, strict=False)),
                 on=job.by, how="left", nulls_equal=True,
             )
             .join(
-                shown["replay"].select(*job.by, replay=pl.col(name).cast(pl.String)),
+                shown["replay"].select(*job.by, replay=pl.col(name).cast(pl.String, strict=False)),
                 on=job.by, how="left", nulls_equal=True,
             )
             .select(*job.by, pl.lit(name).alias("aggregate"), "store", "replay")

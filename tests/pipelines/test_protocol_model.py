@@ -137,6 +137,14 @@ class Protocol(RuleBasedStateMachine):
         except ArchiveChanged:
             assert receiver.archive.id != self.archive.id
 
+    @rule(target=receivers, zombie=receivers, steps=st.integers(3, 9), late=st.integers(1, 9))
+    def succeed(self, zombie, steps, late):
+        """A successor begins while its predecessor sleeps, which then wakes as a zombie."""
+        successor = self.receiver(zombie.partition.name, 2)
+        self.step(successor, steps)
+        self.step(zombie, late)
+        return successor
+
     @rule(receiver=consumes(receivers))
     def kill_receiver(self, receiver):
         """A receiver dies between two steps."""
@@ -147,18 +155,26 @@ class Protocol(RuleBasedStateMachine):
         ledger = self.store.segments(self.generation)
         return [ref for ref in self.archive.segments() if ref.id not in ledger]
 
+    @precondition(lambda self: self.pending())
+    @rule(data=st.data(), survive=st.none() | st.integers(0, 3))
+    def drive(self, data, survive):
+        """A driver folds and merges some segments, and may die when some shards have them."""
+        self.merge(self.fold(data), survive)
+
+    @precondition(lambda self: self.pending())
     @rule(target=folded, data=st.data())
     def fold(self, data):
         """A driver folds some segments that are not merged, in any order, and falls asleep."""
-        pending = self.pending()
-        if not pending:
-            return multiple()
-        refs = data.draw(st.lists(st.sampled_from(pending), unique=True, min_size=1, max_size=4))
-        return fold_segments(JOB, self.archive, refs), self.archive, self.generation
+        some = st.lists(st.sampled_from(self.pending()), unique=True, min_size=1, max_size=4)
+        return fold_segments(JOB, self.archive, data.draw(some)), self.archive, self.generation
 
-    @rule(work=folded, survive=st.none() | st.integers(0, 4))
+    @rule(work=folded, survive=st.none() | st.integers(0, 3))
+    def wake(self, work, survive):
+        """A driver merges what it folded long ago, perhaps again."""
+        self.merge(work, survive)
+
     def merge(self, work, survive):
-        """A driver merges what it folded, perhaps again, perhaps late, perhaps not to the end."""
+        """Merge, and perhaps not to the end."""
         of_segments, archive, generation = work
         if archive.id != self.archive.id:
             return  # its segments can no longer be read: nobody can merge them
@@ -173,16 +189,13 @@ class Protocol(RuleBasedStateMachine):
         finally:
             self.backend.survive = None
 
-    @rule()
-    def catch_up(self):
-        """A driver does all there is to do."""
-        self.run_clean(self.store, self.generation)
-
-    @rule(drop=st.booleans())
-    def rebuild(self, drop):
+    # What only the store still has cannot be rebuilt.
+    @precondition(lambda self: self.lost.is_empty())
+    @rule(drop=st.booleans(), seldom=st.integers(0, 3))
+    def rebuild(self, drop, seldom):
         """A new revision is built from the archive, becomes live, and the old one is closed."""
-        if self.lost.height:
-            return  # what only the store still has cannot be rebuilt
+        if seldom:
+            return
         old = self.generation
         self.revision += 1
         new = self.store.register(JOB.declaration, self.revision).with_product(JOB.product)
@@ -195,9 +208,11 @@ class Protocol(RuleBasedStateMachine):
         self.generation = new
 
     @precondition(lambda self: self.lost.is_empty())
-    @rule()
-    def remake_the_archive(self):
+    @rule(seldom=st.integers(0, 3))
+    def remake_the_archive(self, seldom):
         """The folder is deleted and made anew: what was merged stays, all is received again."""
+        if seldom:
+            return
         self.run_clean(self.store, self.generation)
         self.lost = self.clean_run()
         shutil.rmtree(self.folder / "archive")
@@ -243,5 +258,5 @@ class Protocol(RuleBasedStateMachine):
         assert here["rows"].sum() == 1
 
 
-Protocol.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Protocol.TestCase.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestProtocol = Protocol.TestCase
