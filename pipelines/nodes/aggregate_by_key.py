@@ -63,7 +63,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         self.failure: BaseException | None = None
         self._slots = asyncio.Semaphore(window)
         self._under_way: dict[asyncio.Task[None], Segments] = {}
-        # A thread for each batch under way: merging waits for stores, workers and locks.
+        # Where partials of beacons that were emitted by hand are waited for.
         self.threads = ThreadPoolExecutor(window, thread_name_prefix=f"beacons-{job.name}")
         super().__init__(upstream, ensure_io_loop=client is not None, **kwargs)
 

@@ -147,7 +147,7 @@ def _batches(
         partials = SegmentPartials(job, segments, client, shipped, Retry(stop=stop))
         return partials.merge_into(store, generation)
 
-    # Twice as many batches under way as there are workers: one folds while another is merged.
+    # Twice as many batches under way as there are workers: none has to wait for the next one.
     with ThreadPoolExecutor(2 * workers if client is not None else 1) as threads:
         try:
             yield from threads.map(run, chunks(refs))
