@@ -4,10 +4,13 @@ from .backend import Backend, ShardHead, ShardWrite
 from .clock import Clock, ManualClock, SystemClock
 from .documents import Poison, Quarantine
 from .errors import (
+    CommitUncertain,
     GenerationDropped,
     GenerationRetired,
+    MergeUncertain,
     StoreError,
     StoreLayoutError,
+    StoreUnavailable,
     UnknownJob,
 )
 from .generation import Generation
@@ -24,6 +27,7 @@ __all__ = [
     "Applied",
     "Backend",
     "Clock",
+    "CommitUncertain",
     "Generation",
     "GenerationDropped",
     "GenerationRetired",
@@ -31,6 +35,7 @@ __all__ = [
     "Ledger",
     "ManualClock",
     "MemoryBackend",
+    "MergeUncertain",
     "MergeableStore",
     "Poison",
     "Quarantine",
@@ -41,6 +46,7 @@ __all__ = [
     "ShardWrite",
     "StoreError",
     "StoreLayoutError",
+    "StoreUnavailable",
     "SystemClock",
     "UnknownJob",
     "open_store",

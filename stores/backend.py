@@ -161,6 +161,13 @@ class Backend(ABC):
         list of bool
             For each write: True if it was written and will survive a crash of this process, False
             if nothing of it was written because the shard is no longer at that version.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the store cannot be reached: nothing was written.
+        CommitUncertain
+            If it went away before it answered: some writes may have been made, now or soon.
         """
 
     @abstractmethod

@@ -15,6 +15,21 @@ class StoreLayoutError(StoreError):
     """The place holds something else: another layout, another version, or no store at all."""
 
 
+class StoreUnavailable(StoreError):
+    """The store cannot be reached now: nothing was written. Trying again may help."""
+
+
+class CommitUncertain(StoreError):
+    """The connection was lost in the middle of a commit: it may have been written, or not."""
+
+
+class MergeUncertain(StoreError):
+    """The outcome of a merge is unknown, and merging again might count it twice.
+
+    Merges of segments and merges with a token never raise it: they can be told from new ones.
+    """
+
+
 class GenerationRetired(StoreError):
     """The generation takes no more merges: readers and drivers have gone on to its successor."""
 

@@ -239,9 +239,16 @@ class MergeableStore:
         self._write(generation, partials, lambda _found, rows: rows)
 
     def merge(self, generation: Generation, partials: pl.DataFrame) -> None:
-        """Add states to cells without a segment's name: at least once, if one tries again."""
+        """Add states to cells without a segment's name: at least once, if one tries again.
+
+        Raises
+        ------
+        MergeUncertain
+            If the store went away before it answered: the merge may have been made, or not.
+        """
         cells = Cells(generation, self.shards)
-        self._write(generation, partials, cells.plus)
+        repeatable = all(each.idempotent for each in cells.product.aggregators.values())
+        self._write(generation, partials, cells.plus, repeatable=repeatable)
 
     def delete(self, generation: Generation, keys: pl.DataFrame) -> None:
         """Delete cells by key columns and ``window``; those that are not there do not matter."""
@@ -360,6 +367,8 @@ class MergeableStore:
         change: Change,
         shards: Collection[int] | None = None,
         clock: Clock | None = None,
+        *,
+        repeatable: bool = True,
     ) -> None:
         transact(
             self.backend,
@@ -369,6 +378,7 @@ class MergeableStore:
             shards=shards,
             clock=clock or self.clock,
             random=self.random,
+            repeatable=repeatable,
         )
 
     def _write(
@@ -376,6 +386,8 @@ class MergeableStore:
         generation: Generation,
         partials: pl.DataFrame,
         plus: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
+        *,
+        repeatable: bool = True,
     ) -> None:
         """Write cells without touching the ledger."""
         cells = Cells(generation, self.shards)
@@ -389,7 +401,8 @@ class MergeableStore:
             ]
 
         rows = cells.rows(partials)
-        self._transact(generation, rows, change, rows["shard"].unique().to_list())
+        touched = rows["shard"].unique().to_list()
+        self._transact(generation, rows, change, touched, repeatable=repeatable)
 
     def _rows(self, generation: Generation) -> pl.DataFrame:
         cells = Cells(generation, self.shards)

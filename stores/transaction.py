@@ -8,7 +8,7 @@ import polars as pl
 from .backend import Backend, ShardHead, ShardWrite
 from .cells import CELL
 from .clock import Clock
-from .errors import GenerationDropped, GenerationRetired
+from .errors import CommitUncertain, GenerationDropped, GenerationRetired, MergeUncertain
 from .generation import Generation
 
 FIRST_WAIT, LONGEST_WAIT = 0.005, 1.0
@@ -27,6 +27,7 @@ def transact(
     shards: Collection[int] | None = None,
     clock: Clock,
     random: Random,
+    repeatable: bool = True,
 ) -> None:
     """Change shards, each of them once and on its own.
 
@@ -48,10 +49,16 @@ def transact(
         Time and length of the pauses: exponential with full jitter, as in Brooker, *Exponential
         Backoff and Jitter* (AWS Architecture Blog, 2015).
 
+    repeatable
+        Whether `change` can tell a write that has been made from one that has not, so that one
+        whose outcome is unknown is simply tried again.
+
     Raises
     ------
     GenerationRetired, GenerationDropped
         If the generation takes no more merges.
+    MergeUncertain
+        If the outcome of a write that is not repeatable is unknown.
     """
     todo, conflicts = [list(range(backend.shards) if shards is None else sorted(set(shards)))], 0
     while todo:
@@ -62,7 +69,15 @@ def transact(
         heads, found = backend.read(generation, part, mine.select("shard", *CELL))
         refuse(generation, heads, "retired", "dropped")
         writes = change(heads, found, mine)
-        landed = backend.commit(generation, writes) if writes else []
+        try:
+            landed = backend.commit(generation, writes) if writes else []
+        except CommitUncertain as error:
+            if not repeatable:
+                raise MergeUncertain(
+                    f"{error}: the merge may have been made, or not; merge with once=token "
+                    "where it must not be made twice"
+                ) from error
+            landed = [False] * len(writes)
         lost = [write.shard for write, done in zip(writes, landed, strict=True) if not done]
         if not lost:
             conflicts = 0

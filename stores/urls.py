@@ -1,10 +1,14 @@
 """Stores by address."""
 
+# ruff: noqa: PLC0415 - a server's library is imported when a store of its kind is opened
+
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .backend import Backend
 from .clock import Clock, SystemClock
+from .errors import StoreError
 from .memory import MemoryBackend
 from .sqlite import SQLiteBackend
 from .store import MergeableStore
@@ -26,7 +30,39 @@ def _sqlite(url: str, shards: int | None) -> Backend:
     return SQLiteBackend(path, shards)
 
 
-OPENERS: dict[str, Opener] = {"memory": _memory, "sqlite": _sqlite}
+def _redis(url: str, shards: int | None) -> Backend:
+    with _installed("redis", "redis"):
+        from .redis import RedisBackend
+    return RedisBackend(url, shards)
+
+
+def _postgres(url: str, shards: int | None) -> Backend:
+    with _installed("psycopg", "postgres"):
+        from .postgres import PostgresBackend
+    return PostgresBackend(url, shards)
+
+
+@contextmanager
+def _installed(library: str, extra: str) -> Iterator[None]:
+    """Say what to install where a store's library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        raise StoreError(f"this store needs {library}: pip install 'beaconfold[{extra}]'") from None
+
+
+OPENERS: dict[str, Opener] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "redis": _redis,
+    "rediss": _redis,
+    "redis+unix": _redis,
+    "redis+cluster": _redis,
+    "rediss+cluster": _redis,
+    "postgresql": _postgres,
+}
 """Schemes that `open_store` knows; a backend of your own can be added."""
 
 
@@ -39,7 +75,10 @@ def open_store(
     ----------
     url
         ``memory://`` (new each time), ``memory://name`` (the same in this process), or
-        ``sqlite:///relative.db`` and ``sqlite:////absolute/path.db``.
+        ``sqlite:///relative.db`` and ``sqlite:////absolute/path.db``;
+        ``redis://user:password@host:6379/0``, ``rediss://`` (TLS), ``redis+unix:///path.sock``,
+        ``redis+cluster://host:port``; ``postgresql://user:password@host:5432/database``. Several
+        stores share a server under names of their own: ``?namespace=clicks``.
     shards
         Number of shards of a store that is made, 64 by default.
     clock
