@@ -13,7 +13,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 demo: $(RUNTIME) ## run the main job live, then replay it: 20 seconds, nothing to configure
 	@$(BIN)/beacons demo $(ARGS)
 
-test: check ## check, then run every test, doctests included, and show the coverage
+test: check ## check, then run every test with real servers, and show the coverage
+	@sh tests/support/install_servers.sh
 	@$(BIN)/python -m pytest --quiet --cov --cov-report=term $(ARGS)
 
 check: $(DEV) ## lint, formatting, types and the import contracts, without the tests
