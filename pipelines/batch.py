@@ -6,6 +6,7 @@ the ledger makes that one idempotent: a batch may be run again at any time, by a
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,9 +16,11 @@ import polars as pl
 
 from ..monoids import Product
 from ..stores import Generation, MergeableStore, Seal, SegmentId
-from .archive import Archive, SegmentRef
+from .archive import Archive, SegmentExpired, SegmentRef
 from .job import Job
 from .progress import BatchProgress
+
+log = logging.getLogger(__name__)
 
 # A panic of Polars is no Exception, and is the job's all the same.
 _ANY = (Exception, pl.exceptions.PanicException)
@@ -28,12 +31,14 @@ class FoldedSegments:
     """Segments folded by a job: one merged frame of partials, and what was set aside."""
 
     refs: tuple[SegmentRef, ...]
-    """The segments in ``partials``: all that were asked for, less the poison ones."""
+    """The segments in ``partials``: all that were asked for, less the poison and expired ones."""
     partials: pl.DataFrame
     rejected: Mapping[SegmentId, pl.DataFrame]
     poison: Mapping[SegmentId, str]
     rows: int
     seconds: float
+    expired: tuple[SegmentId, ...] = ()
+    """Segments that were deleted from the archive before they could be read."""
 
 
 class JobFailed(RuntimeError):
@@ -52,10 +57,15 @@ def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> Fol
         The job could fold each of the segments, and not merge what came of them.
     """
     began = time.perf_counter()
-    folded, partials, rows = [], [], 0
+    folded, partials, expired, rows = [], [], [], 0
     rejected, poison = {}, {}
     for ref in refs:
-        frame = archive.read(ref)
+        try:
+            frame = archive.read(ref)
+        except SegmentExpired as error:
+            log.warning("%s before it was merged", error)
+            expired.append(ref.id)
+            continue
         try:
             of_segment = job.fold_all(frame)
         except MemoryError:
@@ -70,7 +80,13 @@ def fold_segments(job: Job, archive: Archive, refs: Iterable[SegmentRef]) -> Fol
             rejected[ref.id] = of_segment.rejected
     merged = _Guarded(job.product.aggregators).plus(partials or [job.empty], job.by)
     return FoldedSegments(
-        tuple(folded), merged, rejected, poison, rows, time.perf_counter() - began
+        tuple(folded),
+        merged,
+        rejected,
+        poison,
+        rows,
+        time.perf_counter() - began,
+        tuple(expired),
     )
 
 
@@ -124,7 +140,7 @@ def merge_segments(
     guarded = generation.with_product(_Guarded(job.product.aggregators))
     new = _apply(folded, job, archive, store, guarded, None) if folded.refs else frozenset()
     return BatchProgress(
-        segments=len(folded.refs) + len(folded.poison),
+        segments=len(folded.refs) + len(folded.poison) + len(folded.expired),
         merged_segments=len(new),
         num_input_rows=folded.rows,
         num_rejected_rows=sum(rows.height for rows in folded.rejected.values()),

@@ -1,6 +1,7 @@
 """The archive: a log of immutable segments that receivers write and everything else reads."""
 
 from .archive import Archive, Fenced
+from .expiry import Expired, Expiry, SegmentExpired
 from .identity import LAYOUT, ArchiveChanged, ArchiveLayoutError
 from .lease import Lease
 from .segment import RAW, SegmentHeader, SegmentRef, SegmentUnreadable
@@ -11,8 +12,11 @@ __all__ = [
     "Archive",
     "ArchiveChanged",
     "ArchiveLayoutError",
+    "Expired",
+    "Expiry",
     "Fenced",
     "Lease",
+    "SegmentExpired",
     "SegmentHeader",
     "SegmentRef",
     "SegmentUnreadable",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import polars as pl
 from ...stores.clock import Clock, SystemClock
 from ...stores.segments import Seal, SegmentId
 from . import names
+from .expiry import Expired, Expiries, Expiry, SegmentExpired, expire
 from .identity import ArchiveChanged, make_identity, read_identity
 from .lease import Lease
 from .listing import Listing
@@ -68,6 +69,7 @@ class Archive:
         self.folder = folder
         self.id = identity
         self._listing = Listing(folder)
+        self.expiries = Expiries(folder, self._listing)
         self._headers: dict[SegmentId, SegmentHeader] = {}
         self._sealed: dict[tuple[str, int], int] = {}
 
@@ -279,7 +281,7 @@ class Archive:
         Raises
         ------
         SegmentUnreadable
-            The file is missing or corrupt.
+            The file is missing or corrupt; `SegmentExpired` if it was deleted on purpose.
         ArchiveChanged
             The reference is to another archive, or the folder was made anew.
         """
@@ -287,6 +289,8 @@ class Archive:
             return read_frame(self._path(ref))
         except SegmentUnreadable:
             self.check()
+            if ref.id.sequence < self.expiries.stop(ref.id.partition, ref.id.epoch):
+                raise SegmentExpired(f"{ref.id} has expired: it was deleted") from None
             raise
 
     def last(self, partition: str) -> SegmentRef | None:
@@ -307,6 +311,37 @@ class Archive:
         """Tell where a successor resumes reading the source; None: at its beginning."""
         last = self.last(partition)
         return None if last is None else self.header(last).position
+
+    # Expiry
+
+    def expire(
+        self,
+        before: datetime,
+        *,
+        keep: Callable[[SegmentId], bool] = lambda _segment: False,
+        dry_run: bool = False,
+    ) -> Expiry:
+        """Delete segments, and remember which: what was received before an instant.
+
+        Segments expire from the beginning of their epoch on. The last one of a partition stays, as
+        a receiver goes on from there, and so does the last one of an epoch that is not sealed. What
+        a store had not merged by then it never will: `beaconfold.pipelines.gaps` names it.
+
+        Parameters
+        ----------
+        before
+            Segments all of whose beacons were received before it.
+        keep
+            Says of a segment that it must not expire yet: nor do those after it in its epoch.
+        dry_run
+            Delete nothing, only tell what would be.
+        """
+        return expire(self, before, keep, dry_run=dry_run)
+
+    def expired(self) -> list[Expired]:
+        """List what has expired: ranges of segments, by partition and epoch."""
+        self.check()
+        return self.expiries.all()
 
     # Leases
 
@@ -339,6 +374,7 @@ class Archive:
 
     def _refs(self, partition: str, epoch: int) -> list[SegmentRef]:
         folder = str(self.folder.path(names.segment(partition, epoch, 0)).parent)
+        gone = self.expiries.stop(partition, epoch)
         return [
             SegmentRef(
                 SegmentId(self.id, partition, epoch, sequence),
@@ -346,7 +382,7 @@ class Archive:
                 size,
             )
             for sequence, size in self._listing.sizes(partition, epoch).items()
-            if size
+            if size and sequence >= gone
         ]
 
     def _length(self, partition: str, epoch: int) -> int | None:

@@ -40,6 +40,17 @@ class Listing:
             for epoch in self.epochs(partition):
                 yield partition, epoch
 
+    def expired_epochs(self) -> Iterator[tuple[str, int]]:
+        """Go through all partitions and epochs of which segments have expired, in order."""
+        for partition in sorted(self._entries("expired")):
+            for epoch in self._numbers(f"expired/{names.checked(partition)}"):
+                yield partition, epoch
+
+    def expiries(self, partition: str, epoch: int) -> list[int]:
+        """List the sequences below which the segments of an epoch were marked as expired."""
+        folder = self._folder.path(names.expiry(partition, epoch, 0)).parent
+        return self._numbers(str(folder), ".json")
+
     def sizes(self, partition: str, epoch: int) -> dict[int, int]:
         """Tell the sizes in bytes of an epoch's files, by sequence; a tombstone's is 0."""
         folder = self._folder.path(names.segment(partition, epoch, 0)).parent

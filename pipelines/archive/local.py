@@ -84,6 +84,10 @@ class LocalFolder:
             staged.unlink(missing_ok=True)
             raise
 
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        self.path(name).unlink(missing_ok=True)
+
     def clean(self, older_than: float = _STALE) -> None:
         """Delete staged files that a crash left behind, once they are that many seconds old."""
         with suppress(OSError), os.scandir(self._staging) as entries:

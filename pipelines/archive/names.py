@@ -76,6 +76,15 @@ def segment(partition: str, epoch: int, sequence: int) -> str:
     return f"segments/{checked(partition)}/{epoch:08d}/{sequence:012d}.arrow"
 
 
+def expiry(partition: str, epoch: int, stop: int) -> str:
+    """Name the mark that an epoch's segments below a sequence have expired.
+
+    >>> expiry("clicks", 3, 42)
+    'expired/clicks/00000003/000000000042.json'
+    """
+    return f"expired/{checked(partition)}/{epoch:08d}/{stop:012d}.json"
+
+
 def lease(partition: str) -> str:
     """Name the file in which a partition's receiver shows that it lives.
 

@@ -18,6 +18,7 @@ from ...stores.clock import Clock, SystemClock
 from ..archive import Archive, SegmentRef
 from ..chunks import chunks
 from ..cluster import check_workers
+from ..gaps import gaps, warning
 from ..receiver import Receiver
 from ..sources import SourcePartition, open_source
 from .aggregate_by_key import aggregate_by_key
@@ -153,6 +154,9 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             for hop, node in ends
             for generation in [node.generation(hop.job)]
         ]
+        for ledger, _ in self._done:
+            if lost := gaps(self.archive, ledger):
+                log.warning("%s", warning(lost))
         for receiver in self.receivers:
             receiver.start()
         self._ended.clear()

@@ -8,7 +8,7 @@ from functools import partial
 import polars as pl
 from distributed import Client, as_completed
 
-from ..archive import Archive, SegmentRef
+from ..archive import Archive, SegmentExpired, SegmentRef
 from ..batch import FoldedSegments, fold_segments
 from ..chunks import chunks
 from ..job import Job
@@ -47,6 +47,8 @@ def run_archive(
         if folded.poison:
             segment, reason = next(iter(folded.poison.items()))
             raise RuntimeError(f"segment {segment} cannot be folded: {reason}")
+        if folded.expired:
+            raise SegmentExpired(f"{folded.expired[0]} expired while the archive was being read")
         partials = job.plus(partials, folded.partials)
         on_progress(folded)
     return partials

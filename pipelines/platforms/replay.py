@@ -16,6 +16,7 @@ from ...stores.times import parse_instant
 from ..archive import Archive, SegmentRef
 from ..chunks import chunks
 from ..cluster import check_workers
+from ..gaps import Gap, gaps, warning
 from ..generation import open_generation
 from ..job import Job
 from ..nodes.references import SegmentPartials, Segments
@@ -36,16 +37,22 @@ class Replay:
     done: BatchProgress
     seconds: float
     dry_run: bool = False
+    gaps: tuple[Gap, ...] = ()
+    """Segments that have expired from the archive and were never merged."""
 
     def __str__(self) -> str:
+        return f"{self.job}: {self._outcome}" + (f"; {warning(self.gaps)}" if self.gaps else "")
+
+    @property
+    def _outcome(self) -> str:
         if self.dry_run:
-            return f"{self.job}: would merge {self.segments} segments"
+            return f"would merge {self.segments} segments"
         if not self.segments:
-            return f"{self.job}: nothing to merge, all {self.already_merged} segments are merged"
+            return f"nothing to merge, all {self.already_merged} segments are merged"
         rate = self.done.num_input_rows / self.seconds if self.seconds else 0.0
         rejected = self.done.num_rejected_rows
         text = (
-            f"{self.job}: merged {self.done.merged_segments} segments, "
+            f"merged {self.done.merged_segments} segments, "
             f"{self.done.num_input_rows:,} beacons in {self.seconds:.1f} s ({rate:,.0f}/s)"
         )
         return text + (f", {rejected:,} in quarantine" if rejected else "")
@@ -127,6 +134,7 @@ def replay(
         done,
         time.perf_counter() - began,
         dry_run,
+        tuple(gaps(archive, ledger)),
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import polars as pl
 from distributed import Client
 
-from ...stores import Generation, Ledger, MergeableStore, open_store
+from ...stores import Generation, Ledger, MergeableStore, SegmentId, open_store
 from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments
@@ -37,6 +37,8 @@ class Verification:
     """Segments replayed."""
     not_merged: int
     """Segments of the archive that the store has not merged yet."""
+    expired: int
+    """Merged segments that the archive has deleted since: cells that they are in differ by that."""
     elsewhere: bool
     """The store has merged segments of other archives too: only their cells can differ by that."""
     differing: pl.DataFrame
@@ -52,6 +54,8 @@ class Verification:
             else f"{self.differing.height} states differ"
         )
         text = f"{self.job}: {verdict} ({self.cells:,} cells, {self.segments} segments)"
+        if self.expired:
+            text += f"; {self.expired} merged segments have expired from the archive"
         if self.elsewhere:
             text += "; the store holds segments that are not in this archive"
         return text + (f"; {self.not_merged} not merged yet" if self.not_merged else "")
@@ -96,6 +100,12 @@ def verify(
     ledger, stored = _snapshot(store, generation)
     refs, seals = archive.segments(), archive.seals()
     merged = [ref for ref in refs if ref.id in ledger]
+    expired = [
+        segment
+        for partition, epoch, stop, _ in archive.expired()
+        for sequence in range(stop)
+        if (segment := SegmentId(archive.id, partition, epoch, sequence)) in ledger
+    ]
     replayed = run_archive(
         job,
         archive,
@@ -115,7 +125,8 @@ def verify(
         max(replayed.height, stored.height),
         len(merged),
         len(refs) - len(merged),
-        ledger.add((), seals) != Ledger().add((ref.id for ref in merged), seals),
+        len(expired),
+        ledger.add((), seals) != Ledger().add([ref.id for ref in merged] + expired, seals),
         _differing(job, stored, replayed),
     )
 
