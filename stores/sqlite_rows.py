@@ -11,6 +11,7 @@ import polars as pl
 from .backend import ShardWrite
 from .cells import CELL
 from .generation import Generation
+from .quoting import quoted
 from .rows import from_frame, to_frame
 
 BATCH = 20_000
@@ -110,17 +111,6 @@ class SQLiteRows:
     def drop(self, connection: Connection) -> None:
         """Delete the table."""
         connection.execute(f"DROP TABLE {self.table}")
-
-
-def quoted(name: str) -> str:
-    """Write a name as SQL.
-
-    Examples
-    --------
-    >>> quoted("clicks#1")
-    '"clicks#1"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _insert(connection: Connection, into: str, rows: pl.DataFrame, then: str = "") -> None:

@@ -1,0 +1,174 @@
+"""The table of one generation's rows in a PostgreSQL database."""
+
+# ruff: noqa: S608 - names of tables and columns cannot be parameters; they are quoted
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import polars as pl
+from polars import Schema
+from psycopg import Connection
+
+from .backend import ShardWrite
+from .cells import CELL
+from .generation import Generation
+from .postgres_copy import TYPES, array, copied
+from .postgres_layout import PostgresLayout
+from .quoting import fitting, quoted
+from .rows import to_frame
+
+BATCH = 20_000
+FILL = 60
+"""Percentage of a page that is filled at first: states are changed in place where there is room."""
+
+
+class PostgresRows:
+    """A table ``job#number``: ``shard``, ``window``, ``key``, a column a state, ``updated_at``.
+
+    Integers of 128 bits are ``numeric(39,0)``; they travel as decimal text. Names are cut where
+    they exceed 63 bytes.
+
+    Parameters
+    ----------
+    layout
+        Names the store.
+    generation, number
+        Name the table and its columns.
+    """
+
+    def __init__(self, layout: PostgresLayout, generation: Generation, number: int) -> None:
+        self.states = dict(generation.states)
+        self.table = quoted(fitting(generation.job, f"#{number}"))
+        self.stage = quoted(f"{layout.id}#{number}")
+        names = [
+            name if name == fitting(name) else fitting(name, f"#{place}")
+            for place, name in enumerate(self.states)
+        ]
+        self.columns = [quoted(name) for name in names]
+        self.types = {name: _travelling(dtype) for name, dtype in self.states.items()}
+
+    def create(self, connection: Connection) -> None:
+        """Make the table."""
+        states = "".join(
+            f"{column} {_kept(dtype)}, "
+            for column, dtype in zip(self.columns, self.states.values(), strict=True)
+        )
+        connection.execute(
+            f'CREATE TABLE {self.table} (shard bigint, "window" bigint, key text COLLATE "C", '
+            f'{states}updated_at bigint NOT NULL, PRIMARY KEY (shard, "window", key)) '
+            f"WITH (fillfactor = {FILL})"
+        )
+        for column, dtype in zip(self.columns, self.states.values(), strict=True):
+            if dtype == pl.Binary:  # sketches are dense: to compress them gains nothing
+                connection.execute(f"ALTER TABLE {self.table} ALTER {column} SET STORAGE EXTERNAL")
+
+    def find(self, connection: Connection, keys: pl.DataFrame) -> pl.DataFrame:
+        """Look rows up by ``shard``, ``window`` and ``key``."""
+        cells = keys.select("shard", *CELL).sort("shard", *CELL)  # in the index's order: faster
+        rows = connection.execute(
+            f"SELECT place - 1{''.join(f', {each}' for each in self._read)} "
+            "FROM unnest($1::bigint[], $2::bigint[], $3::text[]) "
+            'WITH ORDINALITY AS wanted (shard, "window", key, place) '
+            f'JOIN {self.table} USING (shard, "window", key)',
+            [array(column) for column in cells.get_columns()],
+            binary=True,
+        )
+        found = to_frame(rows.fetchall(), {"place": pl.Int64(), **self.types})
+        return cells.select(pl.all().gather(found["place"])).hstack(
+            found.drop("place").cast(Schema(self.states))
+        )
+
+    def write(self, connection: Connection, writes: Sequence[ShardWrite]) -> None:
+        """Remove and write the rows of several shards, whose heads are locked."""
+        removed = _of_shards([(write.shard, write.removed) for write in writes])
+        if removed is not None:
+            connection.execute(
+                f"DELETE FROM {self.table} AS kept "
+                "USING unnest($1::bigint[], $2::bigint[], $3::text[]) AS gone (s, w, k) "
+                'WHERE shard = s AND "window" = w AND key = k',
+                [array(removed[name]) for name in ("shard", *CELL)],
+            )
+        rows = _of_shards([(write.shard, write.rows) for write in writes])
+        if rows is not None:
+            rows = rows.select("shard", *CELL, *self.states, "updated_at").sort("shard", *CELL)
+            self._merge(connection, rows.cast(Schema(self.types)))
+
+    def scan(
+        self,
+        connection: Connection,
+        *,
+        since: int | None,
+        until: int | None,
+        shards: Sequence[int] | None,
+        key: str | None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows within bounds; name all shards where there are any, for the index."""
+        bounds = {
+            "shard = ANY($%d::bigint[])": None if shards is None else list(shards),
+            '"window" >= $%d': since,
+            '"window" < $%d': until,
+            "key = $%d": key,
+        }
+        given = {condition: value for condition, value in bounds.items() if value is not None}
+        where = [condition % (place + 1) for place, condition in enumerate(given)]
+        schema = {**CELL, **self.types, "updated_at": pl.Int64()}
+        with connection.cursor("scan", binary=True) as rows:
+            rows.execute(
+                f'SELECT "window", key, {"".join(f"{each}, " for each in self._read)}updated_at '
+                f"FROM {self.table} WHERE {' AND '.join(where) or 'true'}",
+                list(given.values()),
+            )
+            while batch := rows.fetchmany(BATCH):
+                yield to_frame(batch, schema).cast(Schema(self.states))
+
+    def drop(self, connection: Connection) -> None:
+        """Delete the table, if it is still there; waits for those who read it."""
+        connection.execute(f"DROP TABLE IF EXISTS {self.table}")
+
+    @property
+    def _read(self) -> list[str]:
+        """The states as they travel to us."""
+        return [
+            f"{column}::text" if dtype == pl.Int128 else column
+            for column, dtype in zip(self.columns, self.states.values(), strict=True)
+        ]
+
+    def _merge(self, connection: Connection, rows: pl.DataFrame) -> None:
+        """Send rows, sorted, to a table that is only this connection's, and upsert from there."""
+        columns = ["shard", '"window"', "key", *self.columns, "updated_at"]
+        types = [TYPES[dtype.base_type()] for dtype in rows.dtypes]
+        staged = ", ".join(f"{name} {type_}" for name, type_ in zip(columns, types, strict=True))
+        connection.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} ({staged}) ON COMMIT DELETE ROWS"
+        )
+        with connection.cursor().copy(f"COPY {self.stage} FROM STDIN (FORMAT binary)") as copy:
+            for piece in copied(rows):
+                copy.write(piece)
+        values = [
+            f"{column}::numeric" if self.states.get(name) == pl.Int128 else column
+            for column, name in zip(columns, rows.columns, strict=True)
+        ]
+        changes = ", ".join(f"{each} = excluded.{each}" for each in columns[3:])
+        connection.execute(
+            f"INSERT INTO {self.table} ({', '.join(columns)}) "
+            f'SELECT {", ".join(values)} FROM {self.stage} ORDER BY shard, "window", key '
+            f'ON CONFLICT (shard, "window", key) DO UPDATE SET {changes}'
+        )
+
+
+def _kept(dtype: pl.DataType) -> str:
+    return "numeric(39,0)" if dtype == pl.Int128 else TYPES[dtype.base_type()]
+
+
+def _travelling(dtype: pl.DataType) -> pl.DataType:
+    return pl.String() if dtype == pl.Int128 else dtype
+
+
+def _of_shards(parts: Sequence[tuple[int, pl.DataFrame | None]]) -> pl.DataFrame | None:
+    """Put the frames of several shards into one, with a column for the shard."""
+    full = [(shard, frame) for shard, frame in parts if frame is not None and frame.height]
+    if not full:
+        return None
+    shards = np.repeat([shard for shard, _ in full], [frame.height for _, frame in full])
+    rows = pl.concat([frame for _, frame in full])
+    return rows.with_columns(pl.Series("shard", shards, dtype=pl.Int64))
