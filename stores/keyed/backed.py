@@ -144,7 +144,7 @@ class ValueStore(BackedStore[Any]):
         clock: Clock | None = None,
     ) -> None:
         form = Inputs(value, inputs)
-        if isinstance(where, Backend):
+        if not isinstance(where, str):
             store = MergeableStore(where, clock or SystemClock())
         elif self.schemes and where.partition("://")[0] not in self.schemes:
             known = ", ".join(f"{scheme}://" for scheme in self.schemes)

@@ -1,105 +1,22 @@
-"""The contract of a store's backend, for its author to run with pytest.
-
-Make a class whose name begins with ``Test``, with a fixture that gives an empty store's backend::
-
-    class TestMyBackend(BackendContract):
-        @pytest.fixture
-        def backend(self, tmp_path):
-            return MyBackend(tmp_path / "store")
-"""
+"""What every backend must do."""
 
 # ruff: noqa: S101, PLR2004, D102 - these are tests, and their names say what they test
 
 import pickle
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable
+from itertools import count
 
 import polars as pl
 import pytest
 
-from ..monoids import Count, HyperLogLog, Product, Sum
-from .backend import Backend, ShardWrite
-from .errors import GenerationDropped, GenerationRetired, StoreError
-from .generation import Generation
-from .segments import SegmentId
-from .store import MergeableStore
-
-MINUTE = 60_000_000
-LARGE = 2**100
-
-Cell = tuple[int, str, int | None, int | None, bytes | None]
-"""Window, key, and three states: ``n``, ``total`` and ``users``."""
-
-
-def declaration(job: str = "clicks", fingerprint: str = "c0ffee") -> dict[str, Any]:
-    """Declare a job with states of each dtype: ``n: Int64, total: Int128, users: Binary``."""
-    columns = {"price": pl.Int64(), "user": pl.String()}
-    total, users = Sum("price", dtype=pl.Int128()), HyperLogLog("user", lg_k=8)
-    product = Product({"n": Count(), "total": total, "users": users})
-    return {
-        "layout": 1,
-        "job": job,
-        "fingerprint": fingerprint,
-        "window_us": MINUTE,
-        "keys": {"publisher": "String"},
-        "aggregates": product.bind(columns).declare(),
-    }
-
-
-def generation(job: str = "clicks", revision: int = 0) -> Generation:
-    """Make a generation that no store has yet."""
-    return Generation.declared(declaration(job), revision)
-
-
-def fold(beacons: Iterable[tuple[str, int, int, str]]) -> pl.DataFrame:
-    """Fold beacons, each a publisher, a minute, a price and a user, into partials."""
-    frame = pl.DataFrame(
-        list(beacons),
-        {"publisher": pl.String, "minute": pl.Int64, "price": pl.Int64, "user": pl.String},
-        orient="row",
-    ).with_columns(window=(pl.col("minute") * MINUTE).cast(pl.Datetime("us", "UTC")))
-    return generation().product.fold(frame, ["publisher", "window"])
-
-
-def rows(cells: Sequence[Cell], updated_at: int = 1) -> pl.DataFrame:
-    """Make the rows of a write."""
-    schema = {"window": pl.Int64, "key": pl.String, "n": pl.Int64, "total": pl.Int128}
-    frame = pl.DataFrame(cells, {**schema, "users": pl.Binary}, orient="row")
-    return frame.with_columns(updated_at=pl.lit(updated_at, dtype=pl.Int64))
-
-
-def wanted(shard: int, cells: Sequence[Cell]) -> pl.DataFrame:
-    """Name the cells to read."""
-    schema = {"shard": pl.Int64, "window": pl.Int64, "key": pl.String}
-    return pl.DataFrame([(shard, cell[0], cell[1]) for cell in cells], schema, orient="row")
-
-
-def held(backend: Backend, where: Generation, **bounds: Any) -> list[Cell]:
-    """Scan a generation's cells, sorted."""
-    return sorted(
-        cell
-        for batch in backend.scan(where, **bounds)
-        for cell in batch.select("window", "key", "n", "total", "users").rows()
-    )
-
-
-def write(
-    backend: Backend, where: Generation, shard: int, cells: Sequence[Cell], ledger: bytes = b"{}"
-) -> bool:
-    """Write cells at the shard's present version."""
-    heads, _ = backend.read(where, [shard], wanted(shard, []))
-    return backend.commit(where, [ShardWrite(shard, heads[shard].version, ledger, rows(cells))])[0]
-
-
-CELLS: list[Cell] = [
-    (0, "p1", 1, 2, b"\x01"),
-    (-MINUTE, "", 0, -LARGE, b""),
-    (2**62, "tab\\tslash\\\\null\\Nü\U0001f600", 2**63 - 1, LARGE, b"\x00\xff'\""),
-    (-(2**62), "P1", -(2**63), 2**63, bytes(5000)),
-    (MINUTE, "nothing", None, None, None),
-    (2 * MINUTE, "p1", 7, -(2**63) - 1, None),
-]
+from ..backend import Backend, ShardWrite
+from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..segments import SegmentId
+from ..store import MergeableStore
+from .beacons import MINUTE, fold, generation
+from .cells import CELLS, LARGE, Cell, held, rows, wanted, write
+from .exactly_once import check_segments, check_tokens
 
 
 class BackendContract:
@@ -314,3 +231,96 @@ class BackendContract:
         assert failures == []
         counts = {cell[1]: cell[2] for cell in held(backend, where)}
         assert counts == {f"p{each}": 10 if each < 4 else 5 for each in range(20)}
+
+    # Beyond single steps
+
+    examples = 10
+    """Of histories drawn by Hypothesis; raise it for a thorough look."""
+
+    @pytest.fixture
+    def fresh(self, backend: Backend) -> Callable[[], tuple[Backend, str]]:
+        """Give a store and a job that is new in it, for each history anew.
+
+        By default that is the store of the fixture ``backend``, under a new name each time.
+        """
+        numbers = count()
+        return lambda: (backend, f"history-{next(numbers)}")
+
+    def test_any_history_of_segments_ends_like_one_clean_merge(
+        self, fresh: Callable[[], tuple[Backend, str]]
+    ) -> None:
+        check_segments(fresh, examples=self.examples)
+
+    def test_any_history_of_tokens_merges_each_once(
+        self, fresh: Callable[[], tuple[Backend, str]]
+    ) -> None:
+        check_tokens(fresh, examples=self.examples)
+
+    def test_it_can_be_used_again_after_it_was_closed(self, backend: Backend) -> None:
+        where = backend.register(generation())
+        for number in range(2):
+            backend.close()
+            backend.close()
+            assert write(backend, where, 0, CELLS[number : number + 1])
+            backend.close()
+            assert held(backend, where) == sorted(CELLS[: number + 1])
+        backend.check()
+        assert backend.live("clicks") == where
+
+    def test_large_commits_are_whole(self, backend: Backend) -> None:
+        where = backend.register(generation())
+        cells: list[Cell] = [
+            (MINUTE * (number % 3), f"p{number}", number, LARGE + number, b"\x01" * (number % 50))
+            for number in range(20_000)
+        ]
+        assert write(backend, where, 1, cells)
+        changed: list[Cell] = [(*cell[:2], 0, None, b"") for cell in cells]
+        stale = ShardWrite(1, 0, b"", rows(changed), wanted(1, cells).drop("shard"))
+        assert backend.commit(where, [stale]) == [False]
+        _, found = backend.read(where, [1], wanted(1, cells))
+        assert sorted(found.drop("shard").rows()) == sorted(cells)
+        assert held(backend, where) == sorted(cells)
+        gone = wanted(1, cells[5:]).drop("shard")
+        assert backend.commit(where, [ShardWrite(1, 1, b"", rows(changed[:3]), gone)]) == [True]
+        assert held(backend, where) == sorted([*changed[:3], *cells[3:5]])
+
+    def test_a_scan_sees_each_row_once_while_others_write(self, backend: Backend) -> None:
+        where = backend.register(generation())
+
+        def version(number: int, keys: str) -> list[Cell]:
+            return [(0, f"{keys}{each}", number, number, b"%d" % number) for each in range(300)]
+
+        for shard in range(3):
+            write(backend, where, shard, version(0, f"stays {shard} "))
+            write(backend, where, shard, version(0, f"changes {shard} "))
+        over, failures = threading.Event(), []
+
+        def disturb() -> None:
+            try:
+                number = 0
+                other = pickle.loads(pickle.dumps(backend))  # noqa: S301
+                while not over.is_set():
+                    number += 1
+                    for shard in range(3):
+                        write(other, where, shard, version(number, f"changes {shard} "))
+                        write(other, where, shard, version(number, f"{number} comes {shard} ")[:20])
+                other.close()
+            except BaseException as failure:  # noqa: BLE001 - shown by the test
+                failures.append(failure)
+
+        writer = threading.Thread(target=disturb)
+        writer.start()
+        try:
+            for _ in range(5):
+                found = held(backend, where)
+                assert len({cell[:2] for cell in found}) == len(found), "a row came twice"
+                for _, key, n, total, users in found:
+                    assert (n, str(n).encode()) == (total, users), f"{key} is of two versions"
+                kept = [cell for cell in found if cell[1].startswith("stays")]
+                assert {cell[2] for cell in kept} == {0}
+                assert len(kept) == 900
+                assert sum(cell[1].startswith("changes") for cell in found) == 900
+        finally:
+            over.set()
+            writer.join()
+        assert failures == []
