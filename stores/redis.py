@@ -1,0 +1,259 @@
+"""The store on Redis, Valkey or a Redis Cluster: for many processes on many machines."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from .backend import Backend, ShardHead, ShardWrite
+from .cells import CELL
+from .errors import GenerationDropped, GenerationRetired, StoreError
+from .generation import Generation, State
+from .redis_address import RedisAddress
+from .redis_commit import commit
+from .redis_documents import RedisDocuments
+from .redis_drop import drop_rows
+from .redis_heads import RedisHeads
+from .redis_names import DOCUMENTS, Names
+from .redis_nodes import Batch, RedisNodes
+from .redis_registry import Entry, RedisRegistry, Registry
+from .redis_rows import RedisRows
+from .redis_runs import runs
+from .redis_scan import RedisScan
+from .redis_server import check_servers
+
+NO_CELLS = pl.DataFrame(schema={"shard": pl.Int64, **CELL})
+
+
+class RedisBackend(Backend):
+    """States in a Redis server (6.2 or later), Valkey, or a Redis Cluster.
+
+    Each shard of a generation has its keys in one slot of a cluster. ``redis-cli`` shows them:
+    ``beaconfold:{3.38}:head`` has the version, the state and the ledger of shard 38 of generation
+    3; ``beaconfold:{3.38}:1763854800000000`` the numbers of the cells of one window (µs), by key;
+    ``beaconfold:{3.38}:1763854800000000:users`` the states of ``users`` that are bytes.
+    ``beaconfold:{store}:generations`` says what the generations are.
+
+    Parameters
+    ----------
+    url
+        As `RedisAddress` takes it.
+    shards
+        Number of shards of a new store.
+
+    Raises
+    ------
+    ValueError
+        If it is no URL of Redis.
+    StoreUnavailable
+        If the server cannot be reached.
+    StoreLayoutError
+        If something else is kept under the namespace, or the store has another number of shards.
+    StoreError
+        If the server is too old, evicts keys, or refuses.
+
+    Examples
+    --------
+    ``RedisBackend("redis://localhost:6379/0?namespace=clicks")``
+    """
+
+    def __init__(self, url: str, shards: int | None = None) -> None:
+        self._open(url)
+        check_servers(self._nodes)
+        registry = self._registry.make(shards)
+        self.id, self.shards = registry.store["id"], int(registry.store["shards"])
+        self._heads = RedisHeads(self._nodes, self._names, self.id)
+
+    def _open(self, url: str) -> None:
+        address = RedisAddress(url)
+        self.url = address.url
+        self._nodes, self._names = RedisNodes(address), Names(address.namespace)
+        self._registry = RedisRegistry(self._nodes, self._names)
+        self._numbers: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"url": self.url, "id": self.id, "shards": self.shards}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._open(state["url"])
+        self.id, self.shards = state["id"], state["shards"]
+        self._registry.id = self.id
+        self._heads = RedisHeads(self._nodes, self._names, self.id)
+
+    def check(self) -> None:
+        """Find out whether the store can be reached from here, and is the one meant."""
+        self.close()
+        check_servers(self._nodes)
+        self._registry.read()
+
+    def register(self, generation: Generation) -> Generation:
+        """Add a generation if the store lacks it."""
+
+        def change(registry: Registry) -> tuple[Entry | None, bool]:
+            if generation.id in registry.entries:
+                return None, False
+            first = generation.job not in registry.live
+            number = max((each.number for each in registry.entries.values()), default=-1) + 1
+            known = Generation(
+                generation.job,
+                generation.fingerprint,
+                generation.revision,
+                "live" if first else "building",
+                generation.declaration,
+            )
+            return Entry(number, known, settled=False), first
+
+        registry = self._registry.read()
+        if generation.id not in registry.entries:
+            self._registry.change(change)
+            registry = self._registry.read()
+        entry = registry.entry(generation)
+        self._settle(entry, generation)
+        return entry.generation
+
+    def generations(self) -> list[Generation]:
+        """Return all generations in the order of registration."""
+        return [entry.generation for entry in self._registry.read().entries.values()]
+
+    def live(self, job: str) -> Generation | None:
+        """Return the generation that readers of a job see."""
+        registry = self._registry.read()
+        for entry in registry.entries.values():
+            if registry.live.get(job) == entry.number:
+                return entry.generation
+        return None
+
+    def switch(self, generation: Generation) -> None:
+        """Make this the generation that readers of its job see."""
+
+        def change(registry: Registry) -> tuple[Entry | None, bool]:
+            entry = registry.entry(generation)
+            _refuse(generation, entry.generation.state, "retired", "dropped")
+            return (entry if entry.generation.state == "live" else entry.now(state="live")), True
+
+        entry = self._registry.change(change)
+        if entry is not None:
+            self._settle(entry, generation)
+
+    def close_generation(self, generation: Generation, state: State) -> None:
+        """Retire or drop a generation."""
+
+        def change(registry: Registry) -> tuple[Entry | None, bool]:
+            entry = registry.entry(generation)
+            if entry.generation.state == state:
+                return None, False
+            _refuse(generation, entry.generation.state, "dropped")
+            if registry.live.get(generation.job) == entry.number:
+                raise StoreError(f"readers see {generation}: switch them to another one first")
+            return entry.now(state=state), False
+
+        self._registry.change(change)
+        self._settle(self._registry.read().entry(generation), generation)
+
+    def read(
+        self, generation: Generation, shards: Sequence[int], keys: pl.DataFrame
+    ) -> tuple[dict[int, ShardHead], pl.DataFrame]:
+        """Read heads and rows, one snapshot a shard."""
+        rows = self._rows(generation)
+        cells, wanted = keys.select("shard", *CELL).sort("shard", "window"), sorted(set(shards))
+        commands = {shard: [self._heads.get(rows.number, shard)] for shard in wanted}
+        names = cells["key"].to_list()
+        for (shard, window), start, stop in runs(cells, "shard", "window"):
+            commands[shard] += rows.get(shard, window, names[start:stop])
+        batches = [Batch(self._names.tag(rows.number, each), commands[each]) for each in wanted]
+        answers = self._nodes.run(batches)
+        heads = {
+            shard: head
+            for shard, (first, *_) in zip(wanted, answers, strict=True)
+            if (head := self._heads.read(first)) is not None
+        }
+        if len(heads) < len(wanted):
+            self._complete(generation)
+            return self.read(generation, shards, keys)
+        found = rows.found(cells, [each for _, *some in answers for each in some])
+        dropped = [shard for shard, head in heads.items() if head.state == "dropped"]
+        found = found.filter(~pl.col("shard").is_in(dropped))
+        return heads, found.select("shard", *CELL, *generation.states)
+
+    def commit(self, generation: Generation, writes: Sequence[ShardWrite]) -> list[bool]:
+        """Write to the shards that are still at their versions."""
+        return commit(self._heads, self._rows(generation), writes)
+
+    def scan(
+        self,
+        generation: Generation,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        shards: Sequence[int] | None = None,
+        key: str | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield rows in batches; a shard with few rows is one snapshot."""
+        rows, some = self._rows(generation), range(self.shards) if shards is None else shards
+        heads, _ = self.read(generation, some, NO_CELLS)
+        for head in heads.values():
+            _refuse(generation, head.state, "dropped")
+        scan = RedisScan(self._heads, rows, generation)
+        for shard in some:
+            if key is None:
+                yield from scan.all(shard, since, until)
+            else:
+                yield from scan.of(shard, since, until, key)
+
+    def put_document(self, generation: Generation, kind: str, name: str, value: bytes) -> None:
+        """Keep a document."""
+        self._documents(generation).put(kind, name, value)
+
+    def documents(
+        self, generation: Generation, kind: str, name: str | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield documents by name."""
+        yield from self._documents(generation).list(kind, name)
+
+    def delete_document(self, generation: Generation, kind: str, name: str) -> None:
+        """Delete a document, if it is there."""
+        self._documents(generation).delete(kind, name)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self._nodes.close()
+
+    def _number(self, generation: Generation) -> int:
+        """Return what a generation's keys are named by, which never changes."""
+        if generation.id not in self._numbers:
+            self._numbers[generation.id] = self._registry.read().entry(generation).number
+        return self._numbers[generation.id]
+
+    def _rows(self, generation: Generation) -> RedisRows:
+        return RedisRows(self._names, generation, self._number(generation))
+
+    def _documents(self, generation: Generation) -> RedisDocuments:
+        return RedisDocuments(self._heads, generation, self._number(generation))
+
+    def _complete(self, generation: Generation) -> None:
+        """Make heads that are missing because a registration was stopped in the middle."""
+        entry = self._registry.read().entry(generation)
+        if entry.settled:
+            raise StoreError(
+                f"{self._nodes.address.shown}: shards of {generation} are gone: the server lost "
+                "a part of its data; backfill the job into a new store"
+            )
+        self._settle(entry, generation)
+
+    def _settle(self, entry: Entry, generation: Generation) -> None:
+        """Bring all shards to the state that the registry has, and note that they are."""
+        if entry.settled:
+            return
+        state, shards = entry.generation.state, range(self.shards)
+        self._heads.settle(entry.number, [*shards, DOCUMENTS], state)
+        if state == "dropped":
+            rows = RedisRows(self._names, generation, entry.number)
+            drop_rows(self._nodes, self._names, rows, shards)
+            RedisDocuments(self._heads, generation, entry.number).drop()
+        self._registry.settled(entry)
+
+
+def _refuse(generation: Generation, state: State, *refused: State) -> None:
+    if state in refused:
+        error = GenerationDropped if state == "dropped" else GenerationRetired
+        raise error(f"{generation} was {state}")

@@ -1,0 +1,97 @@
+"""Addresses of stores on Redis: what is ours in a URL, and what the client library takes."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from redis.connection import parse_url
+
+from .urls import redacted
+
+NAMESPACE = "beaconfold"
+SCHEMES = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "redis+unix": "unix",
+    "redis+cluster": "redis",
+    "rediss+cluster": "rediss",
+}
+PATIENCE = {"socket_connect_timeout": 5.0, "socket_timeout": 30.0}
+"""Seconds to wait for a connection and for a reply, unless the URL says otherwise."""
+
+MANY = 10_000
+"""Connections at once: as many as there are threads, which do not wait for each other."""
+
+
+class RedisAddress:
+    """A URL, taken apart.
+
+    Parameters
+    ----------
+    url
+        ``redis://user:password@host:port/db``, ``rediss://`` (TLS), ``redis+unix:///path.sock``,
+        ``redis+cluster://host:port``, ``rediss+cluster://``. ``?namespace=`` names the store among
+        several on one server; other parameters are those of redis-py, such as ``ssl_ca_certs``.
+
+    Attributes
+    ----------
+    url
+        The address, valid in any working directory.
+    shown
+        The same without its password, for messages.
+    namespace
+        What all keys of the store begin with.
+    cluster
+        Whether the server is one node of a Redis Cluster.
+    options
+        What redis-py's pool of connections takes.
+
+    Raises
+    ------
+    ValueError
+        If it is no such URL; the message does not show the password.
+
+    Examples
+    --------
+    >>> address = RedisAddress("redis://me:secret@db.example:6380/2?namespace=clicks")
+    >>> address.namespace, address.options["host"], address.options["db"]
+    ('clicks', 'db.example', 2)
+    >>> address.shown
+    'redis://me:***@db.example:6380/2?namespace=clicks'
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme, separator, rest = url.partition("://")
+        self.shown = redacted(url)
+        if not separator or scheme not in SCHEMES:
+            known = ", ".join(f"{each}://" for each in SCHEMES)
+            raise ValueError(f"{self.shown} is no address of Redis: known are {known}")
+        self.cluster = scheme.endswith("+cluster")
+        try:
+            parts = urlsplit(f"{SCHEMES[scheme]}://{rest}")
+            query = dict(parse_qsl(parts.query, keep_blank_values=True))
+            self.namespace = query.pop("namespace", NAMESPACE)
+            if parts.scheme == "unix":
+                path = str(Path(parts.path).absolute())
+                parts = parts._replace(path=path)
+                url = url.replace(f"{urlsplit(url).path}", quote(path), 1)
+            address = parts._replace(query=urlencode(query)).geturl()
+            self.options: dict[str, Any] = {
+                **PATIENCE,
+                "max_connections": MANY,
+                **parse_url(address),  # type: ignore[no-untyped-call]
+                "protocol": 2,
+                "decode_responses": False,
+            }
+        except ValueError:
+            # The cause is left out: it may quote a part of the password.
+            raise ValueError(
+                f"{self.shown} is no valid URL: write special characters of user and password "
+                "as %XX, and the port as a number"
+            ) from None
+        self.url = url
+        if not re.fullmatch(r"[A-Za-z0-9._:-]+", self.namespace):
+            raise ValueError(f"{self.shown}: a namespace has letters, digits and . _ : - only")
+        if self.cluster and self.options.get("db"):
+            raise ValueError(f"{self.shown}: a cluster has one database only, number 0")

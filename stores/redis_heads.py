@@ -1,0 +1,90 @@
+"""The heads of a generation's shards, and the states that they are raised through."""
+
+import random
+import time
+from collections.abc import Sequence
+from typing import get_args
+
+from .backend import ShardHead
+from .errors import CommitUncertain
+from .generation import State
+from .redis_guarded import Guarded, guarded
+from .redis_names import Names, Shard
+from .redis_nodes import RedisNodes, Reply, packed
+
+ORDER: tuple[State, ...] = get_args(State)
+"""States in the order in which a generation goes through them; there is no way back."""
+
+PAUSE = 0.005
+"""Seconds to wait, at the longest, for writers that were first."""
+
+
+class RedisHeads:
+    """The heads in one store: each a hash, watched by every transaction on its shard.
+
+    Every write raises ``version``. The id of the store is in each head, so that a transaction
+    on another store at the same address does nothing.
+
+    Parameters
+    ----------
+    nodes, names, store
+        Where, and the id of the store.
+    """
+
+    def __init__(self, nodes: RedisNodes, names: Names, store: str) -> None:
+        self.nodes, self.names, self.store = nodes, names, store
+
+    def get(self, generation: int, shard: Shard) -> bytes:
+        """Write the command that reads a head."""
+        return packed(
+            "HMGET", self.names.head(generation, shard), "store", "version", "state", "ledger"
+        )
+
+    def read(self, answer: Reply) -> ShardHead | None:
+        """Read the reply to `get`; None for no head of this store."""
+        store, version, state, ledger = answer
+        if store is None or store.decode() != self.store:
+            return None
+        found: State = state.decode()
+        return ShardHead(int(version), found, ledger)
+
+    def commit(self, generation: int, shard: Shard, ledger: bytes) -> tuple[bytes, bytes]:
+        """Write the commands that end a write: the version and the ledger."""
+        name = self.names.head(generation, shard)
+        return packed("HINCRBY", name, "version", 1), packed("HSET", name, "ledger", ledger)
+
+    def settle(self, generation: int, shards: Sequence[Shard], state: State) -> None:
+        """Bring all heads to a state, making those that are not there.
+
+        A head that is further on stays as it is, so that it does no harm to do this twice, or
+        late, or at the same time as somebody else.
+        """
+        todo = list(shards)
+        while todo:
+            try:
+                done = guarded(
+                    self.nodes, [self._settled(generation, shard, state) for shard in todo]
+                )
+            except CommitUncertain:
+                done = [None] * len(todo)
+            todo = [shard for shard, result in zip(todo, done, strict=True) if result is None]
+            if todo:
+                time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+
+    def _settled(self, generation: int, shard: Shard, state: State) -> Guarded:
+        name = self.names.head(generation, shard)
+
+        def decide(answers: list[Reply]) -> list[bytes]:
+            head = self.read(answers[0])
+            if head is None:
+                fields = ("store", self.store, "version", 0, "state", state, "ledger", b"")
+                return [packed("HSET", name, *fields)]
+            if ORDER.index(head.state) >= ORDER.index(state):
+                return []
+            ledger = b"" if state == "dropped" else head.ledger
+            raised = packed("HINCRBY", name, "version", 1)
+            return [raised, packed("HSET", name, "state", state, "ledger", ledger)]
+
+        return Guarded(
+            self.names.tag(generation, shard), name, [self.get(generation, shard)], decide
+        )

@@ -1,0 +1,264 @@
+"""Connections to the nodes of a Redis server or cluster, and pipelines of commands to them."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from hiredis import pack_command
+from redis.connection import Connection, ConnectionPool
+from redis.crc import key_slot
+from redis.exceptions import RedisError, ResponseError
+
+from .errors import StoreUnavailable
+from .redis_address import RedisAddress
+from .redis_errors import LOST, REARRANGED, explained
+
+Argument = str | bytes | int
+Reply = Any
+"""``None``, an integer, bytes, a list of these, or the error that the server sent instead."""
+
+ATTEMPTS, PAUSE = 4, 0.05
+"""How often a request is sent, and the seconds in between, while a cluster moves its slots."""
+
+
+class Node(NamedTuple):
+    """Where a server listens; a stand-alone server is wherever its URL says."""
+
+    host: str = ""
+    port: int = 0
+
+
+class Batch(NamedTuple):
+    """Commands on keys with one hash tag, packed, which take effect as one."""
+
+    tag: str
+    commands: Sequence[bytes]
+
+
+def packed(*command: Argument) -> bytes:
+    r"""Write a command as the server reads it.
+
+    Examples
+    --------
+    >>> packed("GET", "a")
+    b'*2\r\n$3\r\nGET\r\n$1\r\na\r\n'
+    """
+    done: bytes = pack_command(command)  # type: ignore[arg-type]
+    return done
+
+
+MULTI, EXEC = packed("MULTI"), packed("EXEC")
+
+
+class RedisNodes:
+    """The nodes behind an address, each with a pool of connections.
+
+    Connections are opened when they are needed; a forked process opens its own.
+
+    Parameters
+    ----------
+    address
+        Where.
+    """
+
+    def __init__(self, address: RedisAddress) -> None:
+        self.address = address
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._pools: dict[Node, ConnectionPool] = {}
+        self._slots: list[tuple[range, Node]] = []
+
+    def node(self, tag: str) -> Node:
+        """Return the node that serves the keys with a hash tag."""
+        if not self.address.cluster:
+            return Node()
+        slot = key_slot(tag.encode())
+        for slots, node in self._slots or self._find_slots():
+            if slot in slots:
+                return node
+        self.rearranged()
+        raise StoreUnavailable(f"{self.address.shown}: no node of the cluster serves slot {slot}")
+
+    def all(self) -> list[Node]:
+        """Return all nodes that take writes."""
+        if not self.address.cluster:
+            return [Node()]
+        return list(dict.fromkeys(node for _, node in self._find_slots()))
+
+    def rearranged(self) -> None:
+        """Find out anew which node serves what, when it is next needed."""
+        self._slots = []
+
+    @contextmanager
+    def connection(self, node: Node) -> Iterator[Connection]:
+        """Lend a connection; after a failure it is closed, as replies may still be under way."""
+        pool = self._pool(node)
+        connection = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            disconnect(connection)
+            raise
+        finally:
+            pool.release(connection)
+
+    def ask(self, node: Node, *command: Argument) -> Reply:
+        """Send one harmless command to one node.
+
+        Raises
+        ------
+        StoreError
+            In place of whatever redis-py raises.
+        """
+        for attempt in range(2):
+            try:
+                return self._ask(node, packed(*command))
+            except LOST as error:
+                if attempt:
+                    raise explained(error, self.address.shown) from error
+            except RedisError as error:
+                raise explained(error, self.address.shown) from error
+        raise AssertionError
+
+    def run(self, batches: Sequence[Batch]) -> list[list[Reply]]:
+        """Carry out batches that do no harm when they are repeated, pipelined to all nodes.
+
+        Returns
+        -------
+        list of list
+            The replies to each batch.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the server cannot be reached, or a cluster is being rearranged.
+        StoreError
+            If the server refuses.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._run(batches)
+            except REARRANGED as error:
+                self.rearranged()
+                if attempt == ATTEMPTS or not self.address.cluster:
+                    raise explained(error, self.address.shown) from error
+                time.sleep(PAUSE)
+            except LOST as error:
+                # A second attempt finds a server that was restarted, or a node's successor.
+                self.rearranged()
+                if attempt > 1:
+                    raise explained(error, self.address.shown) from error
+            except RedisError as error:
+                raise explained(error, self.address.shown) from error
+        raise AssertionError
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        if self._process == os.getpid():
+            with self._lock:
+                pools, self._pools = self._pools, {}
+            for pool in pools.values():
+                pool.disconnect(inuse_connections=False)
+
+    def grouped(self, tags: Sequence[str]) -> Mapping[Node, list[int]]:
+        """Part the positions of some tags by node."""
+        found: dict[Node, list[int]] = {}
+        for number, tag in enumerate(tags):
+            found.setdefault(self.node(tag), []).append(number)
+        return found
+
+    def _run(self, batches: Sequence[Batch]) -> list[list[Reply]]:
+        done: list[list[Reply]] = [[] for _ in batches]
+        groups = self.grouped([batch.tag for batch in batches])
+        with ExitStack() as stack:
+            connections = {node: stack.enter_context(self.connection(node)) for node in groups}
+            for node, mine in groups.items():
+                request = b"".join(
+                    part for each in mine for part in (MULTI, *batches[each].commands, EXEC)
+                )
+                send(connections[node], request)
+            for node, mine in groups.items():
+                for each in mine:
+                    count = len(batches[each].commands) + 2
+                    done[each] = executed(replies(connections[node], count))
+        for answers in done:
+            refuse(answers)
+        return done
+
+    def _ask(self, node: Node, command: bytes) -> Reply:
+        with self.connection(node) as connection:
+            send(connection, command)
+            (answer,) = replies(connection, 1)
+        refuse([answer])
+        return answer
+
+    def _pool(self, node: Node) -> ConnectionPool:
+        if self._process != os.getpid():
+            # A connection must not cross a fork: the parent's are left to the parent.
+            self._lock = threading.Lock()
+            self._pools, self._process = {}, os.getpid()
+        with self._lock:
+            if node not in self._pools:
+                place = {"host": node.host, "port": node.port} if node.host else {}
+                self._pools[node] = ConnectionPool(**{**self.address.options, **place})
+            return self._pools[node]
+
+    def _find_slots(self) -> list[tuple[range, Node]]:
+        """Ask any node for the map of slots."""
+        seeds = [*dict.fromkeys(self._pools), Node()]
+        for seed in seeds:
+            try:
+                found = self.ask(seed, "CLUSTER", "SLOTS")
+            except StoreUnavailable:
+                if seed == seeds[-1]:
+                    raise
+                continue
+            own = self.address.options.get("host", "localhost") if seed == Node() else seed.host
+            self._slots = [
+                (range(first, last + 1), Node((host or b"").decode() or own, port))
+                for first, last, (host, port, *_), *_ in found
+            ]
+            break
+        return self._slots
+
+
+def send(connection: Connection, request: bytes) -> None:
+    """Send packed commands, in one piece."""
+    connection.send_packed_command([request], check_health=False)  # type: ignore[no-untyped-call]
+
+
+def disconnect(connection: Connection) -> None:
+    """Close a connection; it opens again when it is next used."""
+    connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def replies(connection: Connection, count: int) -> list[Reply]:
+    """Receive as many replies, errors of the server among them."""
+    found: list[Reply] = []
+    for _ in range(count):
+        try:
+            found.append(connection.read_response(disable_decoding=True))
+        except ResponseError as error:
+            found.append(error)
+    return found
+
+
+def executed(answers: list[Reply]) -> list[Reply]:
+    """Return what a transaction gave, of the replies from ``MULTI`` to ``EXEC``.
+
+    One that was not carried out gives the error for which it was not.
+    """
+    *queued, result = answers
+    if isinstance(result, RedisError):
+        return [next((each for each in queued if isinstance(each, RedisError)), result)]
+    return list(result)
+
+
+def refuse(answers: Sequence[Reply]) -> None:
+    """Raise the first error among replies."""
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer

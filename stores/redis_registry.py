@@ -1,0 +1,243 @@
+"""What a store on Redis knows of itself: its id and shards, its generations, what readers see."""
+
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from .backend import SHARDS
+from .errors import CommitUncertain, StoreError, StoreLayoutError
+from .generation import Generation
+from .redis_guarded import Guarded, guarded
+from .redis_names import STORE, Names
+from .redis_nodes import Batch, RedisNodes, Reply, packed
+
+LAYOUT = 1
+"""The layout that this version reads and writes."""
+
+ATTEMPTS, PAUSE = 100, 0.01
+
+
+class Entry(NamedTuple):
+    """A generation as it is registered.
+
+    Parameters
+    ----------
+    number
+        What its keys are named by, in the order of registration.
+    generation
+        In the state that it has for the store as a whole.
+    settled
+        Whether all shards have been brought to this state.
+    """
+
+    number: int
+    generation: Generation
+    settled: bool
+
+    def encode(self) -> bytes:
+        """Write it as JSON."""
+        known = self.generation
+        document = {
+            "job": known.job,
+            "fingerprint": known.fingerprint,
+            "revision": known.revision,
+            "state": known.state,
+            "settled": self.settled,
+            "declaration": known.declaration,
+        }
+        return json.dumps(document, ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, number: bytes, data: bytes) -> "Entry":
+        """Read what `encode` wrote."""
+        document = json.loads(data)
+        settled = document.pop("settled")
+        return cls(int(number), Generation(**document), settled)
+
+    def now(self, **changes: Any) -> "Entry":
+        """Return it in another state."""
+        return self._replace(generation=replace(self.generation, **changes), settled=False)
+
+
+class Registry(NamedTuple):
+    """One snapshot of the registry.
+
+    Parameters
+    ----------
+    store
+        ``layout``, ``id``, ``shards``.
+    entries
+        Id of a generation → its entry, in the order of registration.
+    live
+        Job → number of the generation that readers see.
+    """
+
+    store: Mapping[str, str]
+    entries: Mapping[str, Entry]
+    live: Mapping[str, int]
+
+    @classmethod
+    def of(cls, answers: list[Reply]) -> "Registry":
+        """Read the replies to three ``HGETALL``."""
+        store, generations, live = (dict(zip(a[::2], a[1::2], strict=True)) for a in answers)
+        entries = [Entry.decode(*item) for item in generations.items()]
+        return cls(
+            {name.decode(): value.decode(errors="replace") for name, value in store.items()},
+            {each.generation.id: each for each in sorted(entries, key=lambda each: each.number)},
+            {job.decode(): int(number) for job, number in live.items()},
+        )
+
+    def entry(self, generation: Generation) -> Entry:
+        """Return the entry of a generation.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        if generation.id not in self.entries:
+            raise StoreError(f"{generation} is not registered in this store")
+        return self.entries[generation.id]
+
+
+Change = Callable[[Registry], tuple[Entry | None, bool]]
+"""From a snapshot to the entry that shall be in it, if any, and whether readers shall see it."""
+
+
+class RedisRegistry:
+    """The registry of one store, in three hashes under one hash tag.
+
+    Parameters
+    ----------
+    nodes, names
+        Where.
+    id
+        Id of the store that is meant; empty until it is known.
+    """
+
+    def __init__(self, nodes: RedisNodes, names: Names, id: str = "") -> None:  # noqa: A002
+        self.nodes, self.names, self.id = nodes, names, id
+        keys = (names.store, names.generations, names.live)
+        self._questions = [packed("HGETALL", key) for key in keys]
+
+    def read(self) -> Registry:
+        """Read the registry.
+
+        Raises
+        ------
+        StoreError
+            If the store is gone, or there is another one now.
+        StoreLayoutError
+            If it is of another layout, or no store.
+        """
+        (answers,) = self.nodes.run([Batch(STORE, self._questions)])
+        return self._checked(answers)
+
+    def make(self, shards: int | None) -> Registry:
+        """Make the store, unless it is there; of several that try at once, one does."""
+        shown = self.nodes.address.shown
+        fields = ("layout", LAYOUT, "id", uuid.uuid4().hex, "shards", shards or SHARDS)
+
+        def decide(answers: list[Reply]) -> list[bytes]:
+            if answers[0]:
+                return []
+            return [packed("HSET", self.names.store, *fields)]
+
+        (answers,) = self.nodes.run([Batch(STORE, self._questions)])
+        if not answers[0]:
+            self._refuse_leftovers()
+            self._transact(decide)
+        found = self.read()
+        if shards not in (None, int(found.store["shards"])):
+            raise StoreLayoutError(f"{shown} has {found.store['shards']} shards, not {shards}")
+        self.id = found.store["id"]
+        return found
+
+    def change(self, change: Change) -> Entry | None:
+        """Change one entry, in one atomic step, and return it; None where nothing shall change."""
+        entry: Entry | None = None
+
+        def decide(answers: list[Reply]) -> list[bytes]:
+            nonlocal entry
+            registry = self._checked(answers)
+            entry, live = change(registry)
+            if entry is None:
+                return []
+            commands = [
+                packed("HINCRBY", self.names.store, "changes", 1),
+                packed("HSET", self.names.generations, entry.number, entry.encode()),
+            ]
+            if live:
+                commands.append(packed("HSET", self.names.live, entry.generation.job, entry.number))
+            return commands
+
+        self._transact(decide)
+        return entry
+
+    def settled(self, entry: Entry) -> None:
+        """Note that all shards are in the state of an entry, if it is still the present one."""
+
+        def change(registry: Registry) -> tuple[Entry | None, bool]:
+            now = registry.entry(entry.generation)
+            same = now.generation.state == entry.generation.state and not now.settled
+            return (now._replace(settled=True) if same else None), False
+
+        self.change(change)
+
+    def _transact(self, decide: Callable[[list[Reply]], list[bytes]]) -> None:
+        """Try until nobody else was first; a change is decided anew each time."""
+        guard = Guarded(STORE, self.names.store, self._questions, decide)
+        for attempt in range(ATTEMPTS):
+            try:
+                (done,) = guarded(self.nodes, [guard])
+            except CommitUncertain:
+                if attempt + 1 == ATTEMPTS:
+                    raise
+                continue
+            if done is not None:
+                return
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+        raise StoreError(f"{self.nodes.address.shown}: others change the registry all the time")
+
+    def _checked(self, answers: list[Reply]) -> Registry:
+        shown = self.nodes.address.shown
+        if not answers[0]:
+            raise StoreError(
+                f"{shown}: the store is gone: the server was emptied, or lost its data"
+            )
+        try:
+            found = Registry.of(answers)
+            layout, name, _ = (found.store[name] for name in ("layout", "id", "shards"))
+        except (KeyError, ValueError, TypeError):
+            raise StoreLayoutError(f"{shown}: {self.names.store} is no store") from None
+        if layout != str(LAYOUT):
+            raise StoreLayoutError(
+                f"{shown}: written by another version/layout: {layout}, this one reads {LAYOUT}"
+            )
+        if self.id not in ("", name):
+            raise StoreError(f"{shown} is another store than the one opened first")
+        return found
+
+    def _refuse_leftovers(self) -> None:
+        """Refuse a namespace in which there are keys, but no store."""
+        pattern = f"{self.names.namespace}:{{*"
+        for node in self.nodes.all():
+            cursor, calls = b"0", 0
+            while calls == 0 or (cursor != b"0" and calls < LOOKS):
+                cursor, found = self.nodes.ask(
+                    node, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000
+                )
+                calls += 1
+                if found:
+                    raise StoreLayoutError(
+                        f"{self.nodes.address.shown}: there is no store, but something else: "
+                        f"{found[0].decode(errors='replace')}; choose another namespace"
+                    )
+
+
+LOOKS = 1000
+"""Pages of a thousand keys that are looked through before a store is made."""

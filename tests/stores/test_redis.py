@@ -1,0 +1,27 @@
+"""Redis, Valkey and a Redis Cluster keep the contract; what only they can suffer is in others."""
+
+import pytest
+from redis_servers import fresh, redis_cluster, redis_server, valkey_server
+
+from beaconfold.stores.redis import RedisBackend
+from beaconfold.stores.testing import BackendContract
+
+__all__ = ["redis_cluster", "redis_server", "valkey_server"]
+
+
+class TestRedis(BackendContract):
+    @pytest.fixture
+    def backend(self, redis_server):
+        return RedisBackend(fresh(redis_server))
+
+
+class TestValkey(BackendContract):
+    @pytest.fixture
+    def backend(self, valkey_server):
+        return RedisBackend(fresh(valkey_server))
+
+
+class TestRedisCluster(BackendContract):
+    @pytest.fixture
+    def backend(self, redis_cluster):
+        return RedisBackend(fresh(redis_cluster))
