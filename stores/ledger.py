@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from .errors import StoreLayoutError
 from .ranges import Ranges
@@ -155,19 +155,36 @@ class Ledger:
                 partitions[name] = both
         return Ledger(partitions)
 
-    def encode(self) -> bytes:
-        """Write the ledger as canonical JSON: archive → partition → [through, open epochs].
+    def to_json(self) -> dict[str, dict[str, list[object]]]:
+        """Write the ledger as archive → partition → [through, open epochs], sorted.
 
         An open epoch is ``[epoch, length or null, [start, stop, …]]``.
         """
-        archives: defaultdict[str, dict[str, object]] = defaultdict(dict)
+        archives: defaultdict[str, dict[str, list[object]]] = defaultdict(dict)
         for (archive, name), partition in sorted(self.partitions.items()):
             epochs = [
                 [epoch, found.length, found.merged.bounds]
                 for epoch, found in sorted(partition.epochs.items())
             ]
             archives[archive][name] = [partition.through, epochs]
-        document = {"layout": LAYOUT, "archives": archives}
+        return archives
+
+    @staticmethod
+    def from_json(archives: Mapping[str, Mapping[str, Any]]) -> "Ledger":
+        """Read what `to_json` wrote."""
+        return Ledger(
+            {
+                (archive, name): _Partition(
+                    through, {epoch: _Epoch(Ranges(tuple(b)), size) for epoch, size, b in epochs}
+                )
+                for archive, partitions in archives.items()
+                for name, (through, epochs) in partitions.items()
+            }
+        )
+
+    def encode(self) -> bytes:
+        """Write the ledger as canonical JSON."""
+        document = {"layout": LAYOUT, "archives": self.to_json()}
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
     @staticmethod
@@ -185,15 +202,6 @@ class Ledger:
             document = json.loads(data)
             if document["layout"] != LAYOUT:
                 raise ValueError(document["layout"])  # noqa: TRY301
-            return Ledger(
-                {
-                    (archive, name): _Partition(
-                        through,
-                        {epoch: _Epoch(Ranges(tuple(b)), size) for epoch, size, b in epochs},
-                    )
-                    for archive, partitions in document["archives"].items()
-                    for name, (through, epochs) in partitions.items()
-                }
-            )
+            return Ledger.from_json(document["archives"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise StoreLayoutError("ledger written by another version/layout") from None

@@ -1,15 +1,17 @@
 """The merge of segments into shards: each takes all of them, or knows them, or lacks some."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import polars as pl
 
 from .backend import ShardHead, ShardWrite
+from .cell_writes import counts
 from .cells import Cells
 from .clock import Clock
-from .ledger import Ledger
 from .segments import Seal, SegmentId
+from .shard_record import ShardRecord
 
 
 class Applied(NamedTuple):
@@ -24,11 +26,14 @@ class Applied(NamedTuple):
     missing
         Shards that had some of them: nothing was merged there either, and these are those that
         the shard lacks. Fold them alone, and apply them to this shard.
+    expired
+        How many cells the shards that merged left out, as their windows have expired.
     """
 
     merged: frozenset[int]
     known: frozenset[int]
     missing: Mapping[int, frozenset[SegmentId]]
+    expired: int = 0
 
 
 class SegmentMerge:
@@ -44,30 +49,44 @@ class SegmentMerge:
         Lengths of epochs to record.
     clock
         Dates the rows.
+    rows
+        All rows to merge: those that do not reach `change` have expired.
     """
 
     def __init__(
-        self, cells: Cells, segments: Iterable[SegmentId], seals: Iterable[Seal], clock: Clock
+        self,
+        cells: Cells,
+        segments: Iterable[SegmentId],
+        seals: Iterable[Seal],
+        clock: Clock,
+        rows: pl.DataFrame,
     ) -> None:
         self.cells, self.clock = cells, clock
         self.segments, self.seals = frozenset(segments), list(seals)
+        self._sent = counts(rows)
         self._lacking: dict[int, frozenset[SegmentId]] = {}
-        self._decided: dict[bytes, tuple[frozenset[SegmentId], bytes]] = {}
+        self._expired: dict[int, int] = {}
+        self._decided: dict[tuple[bytes, int], tuple[frozenset[SegmentId], bytes]] = {}
 
     def change(
         self, heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
     ) -> list[ShardWrite]:
         """Decide for each shard, and merge into those that lack all segments."""
-        decided = {shard: self._decide(head.ledger) for shard, head in heads.items()}
+        came = counts(rows)
+        expired = {shard: self._sent.get(shard, 0) - came.get(shard, 0) for shard in heads}
+        decided = {
+            shard: self._decide(head.ledger, expired[shard]) for shard, head in heads.items()
+        }
         self._lacking |= {shard: lacking for shard, (lacking, _) in decided.items()}
+        self._expired |= expired
         taking = {shard for shard, (lacking, _) in decided.items() if lacking == self.segments}
         merged = {}
         if self.segments and taking:
             merged = self.cells.split(self.cells.plus(found, rows, taking), self.clock.now())
         return [
-            ShardWrite(shard, heads[shard].version, ledger, merged.get(shard, self.cells.no_rows))
-            for shard, (lacking, ledger) in decided.items()
-            if lacking in (self.segments, frozenset()) and ledger != heads[shard].ledger
+            ShardWrite(shard, heads[shard].version, record, merged.get(shard, self.cells.no_rows))
+            for shard, (lacking, record) in decided.items()
+            if lacking in (self.segments, frozenset()) and record != heads[shard].ledger
         ]
 
     @property
@@ -79,12 +98,21 @@ class SegmentMerge:
             merged,
             frozenset(self._lacking.keys() - some.keys()),
             {shard: lacking for shard, lacking in some.items() if shard not in merged},
+            sum(self._expired[shard] for shard in merged),
         )
 
-    def _decide(self, ledger: bytes) -> tuple[frozenset[SegmentId], bytes]:
-        """Return what a ledger lacks, and what it becomes; most shards have the same one."""
-        if ledger not in self._decided:
-            known = Ledger.decode(ledger)
-            lacking = frozenset(known.missing(self.segments))
-            self._decided[ledger] = lacking, known.add(lacking, self.seals).encode()
-        return self._decided[ledger]
+    def _decide(self, data: bytes, expired: int) -> tuple[frozenset[SegmentId], bytes]:
+        """Return what a shard lacks, and what its record becomes; most have the same one."""
+        if (data, expired) not in self._decided:
+            record = ShardRecord.decode(data)
+            lacking = frozenset(record.ledger.missing(self.segments))
+            left_out = expired if lacking == self.segments else 0
+            self._decided[data, expired] = (
+                lacking,
+                replace(
+                    record,
+                    ledger=record.ledger.add(lacking, self.seals),
+                    expired=record.expired + left_out,
+                ).encode(),
+            )
+        return self._decided[data, expired]

@@ -1,27 +1,33 @@
 """The mergeable store: monoids merged into a backend's shards, exactly once for each segment."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Self
 
 import polars as pl
 
 from ..monoids.product import Product
-from .backend import Backend, ShardHead, ShardWrite
+from .backend import Backend
+from .cell_writes import CellWrites
 from .cells import Cells
 from .clock import Clock, SystemClock
 from .documents import Poison, Quarantine
 from .dump import digest, dump
 from .errors import UnknownJob
+from .expiry import Expired, Expiry
 from .generation import Generation
+from .horizons import Horizons
 from .ledger import Ledger
 from .query import query
+from .reading import Reading
+from .retention import Retention
 from .segment_merge import Applied, SegmentMerge
 from .segments import Seal, SegmentId
+from .shard_record import ShardRecord
 from .times import microseconds
-from .transaction import Change, refuse, transact
+from .transaction import Change, read_placed, refuse, transact
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,12 @@ class MergeableStore:
     backend: Backend
     clock: Clock = field(default_factory=SystemClock)
     random: Random = field(default_factory=Random, repr=False, compare=False)
+    seen: dict[str, dict[int, Horizons]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Leave the random numbers behind: two copies must not wait in step."""
+        """Leave behind what was seen, and the random numbers: copies must not wait in step."""
         return MergeableStore, (self.backend, self.clock)
 
     @property
@@ -173,7 +182,8 @@ class MergeableStore:
         Each shard decides by its own ledger, in one transaction: it has none of the segments and
         takes everything, or has them all and takes nothing, or has some and says which it lacks.
         Every shard records every segment, also one that gets no keys. Applying twice, from two
-        places at once, or again after a crash gives the states of applying once.
+        places at once, or again after a crash gives the states of applying once. A late row goes
+        into the finest window that its shard still keeps; one that has expired is counted.
 
         Parameters
         ----------
@@ -198,24 +208,28 @@ class MergeableStore:
             If a total overflows; the message names the cell, and its shard took nothing.
         """
         cells = Cells(generation, self.shards)
-        merge = SegmentMerge(cells, segments, seals, clock or self.clock)
+        rows = cells.rows(partials)
+        merge = SegmentMerge(cells, segments, seals, clock or self.clock, rows)
         if not merge.segments and partials.height:
             raise ValueError("partials of no segments: name them, or use merge() without any")
-        self._transact(generation, cells.rows(partials), merge.change, shards, clock)
+        self._transact(generation, rows, merge.change, shards, clock)
         return merge.applied
 
     def record_seals(self, generation: Generation, seals: Iterable[Seal]) -> None:
         """Record lengths of epochs on every shard, so that its ledger can shrink."""
         cells = Cells(generation, self.shards)
-        merge = SegmentMerge(cells, (), seals, self.clock)
+        merge = SegmentMerge(cells, (), seals, self.clock, cells.no_cells)
         self._transact(generation, cells.no_cells, merge.change)
 
     def ledgers(self, generation: Generation) -> dict[int, Ledger]:
         """Return each shard's ledger."""
+        return {shard: record.ledger for shard, record in self.records(generation).items()}
+
+    def records(self, generation: Generation) -> dict[int, ShardRecord]:
+        """Return each shard's record, as one read finds them: ledger, horizons, expired cells."""
         cells = Cells(generation, self.shards)
         heads, _ = self.backend.read(generation, range(self.shards), cells.no_cells)
-        decoded = {each: Ledger.decode(each) for each in {head.ledger for head in heads.values()}}
-        return {shard: decoded[head.ledger] for shard, head in heads.items()}
+        return {shard: ShardRecord.decode(head.ledger) for shard, head in heads.items()}
 
     def segments(self, generation: Generation) -> Ledger:
         """Return the segments that are merged: those that no shard lacks."""
@@ -224,19 +238,73 @@ class MergeableStore:
             first &= other
         return first
 
+    # Retention
+
+    def expire(
+        self,
+        generation: Generation,
+        retention: Retention | Mapping[str, str | timedelta | None],
+        now: datetime | None = None,
+    ) -> Expired:
+        """Roll windows up, and delete them, as far as a retention says.
+
+        Each shard does so in small transactions that also advance its horizons, by which merges
+        and readers go from then on. A crash, or another process that does the same, tears nothing;
+        doing it again goes on from there, or changes nothing. With another retention than before,
+        what was rolled up stays so.
+
+        Parameters
+        ----------
+        generation
+            Of a job with windows.
+        retention
+            Width of a window → how long it is kept, ``{"1m": "7d", "1h": "90d", "1d": None}``.
+        now
+            In place of the store's clock.
+
+        Raises
+        ------
+        ValueError
+            If the retention makes no sense, does not begin with the job's window, or lacks a width
+            to which windows have been rolled up.
+        GenerationRetired, GenerationDropped
+            If the generation takes no more merges.
+        """
+        checked = Retention.parse(retention).check(generation.window)
+        expiry = Expiry(self.backend, Cells(generation, self.shards), self.clock, self.random)
+        return expiry.advance(checked.horizons(now or self.clock.now()))
+
+    def horizons(self, generation: Generation) -> dict[int, Horizons]:
+        """Return each shard's horizons: which windows it keeps at which width."""
+        return {shard: record.horizons for shard, record in self.records(generation).items()}
+
     # Cells
 
     def get(self, generation: Generation, keys: pl.DataFrame) -> pl.DataFrame:
-        """Look cells up by key columns and ``window``; returns the partials of those that exist."""
+        """Look cells up by key columns and ``window``; returns the partials of those that exist.
+
+        A window that was rolled up is found as the wider one that it went into.
+        """
         cells = Cells(generation, self.shards)
         wanted = cells.names(keys)
-        heads, found = self.backend.read(generation, wanted["shard"].unique().to_list(), wanted)
+        shards = wanted["shard"].unique().to_list()
+        heads, found, _ = read_placed(
+            self.backend, generation, shards, wanted, self._seen(generation)
+        )
         refuse(generation, heads, "dropped")
         return cells.partials(found)
 
     def put(self, generation: Generation, partials: pl.DataFrame) -> None:
-        """Set cells to these states, whatever they held."""
-        self._write(generation, partials, lambda _found, rows: rows)
+        """Set cells to these states, whatever they held.
+
+        Raises
+        ------
+        ValueError
+            If a window was rolled up into a wider one, or has expired.
+        """
+        cells = Cells(generation, self.shards)
+        writes = CellWrites(cells, cells.rows(partials), self.clock)
+        self._transact(generation, writes.rows, writes.put, writes.touched)
 
     def merge(self, generation: Generation, partials: pl.DataFrame) -> None:
         """Add states to cells without a segment's name: at least once, if one tries again.
@@ -247,30 +315,21 @@ class MergeableStore:
             If the store went away before it answered: the merge may have been made, or not.
         """
         cells = Cells(generation, self.shards)
+        writes = CellWrites(cells, cells.rows(partials), self.clock)
         repeatable = all(each.idempotent for each in cells.product.aggregators.values())
-        self._write(generation, partials, cells.plus, repeatable=repeatable)
+        self._transact(generation, writes.rows, writes.merge, writes.touched, repeatable=repeatable)
 
     def delete(self, generation: Generation, keys: pl.DataFrame) -> None:
-        """Delete cells by key columns and ``window``; those that are not there do not matter."""
+        """Delete cells by key columns and ``window``; those that are not there do not matter.
+
+        Raises
+        ------
+        ValueError
+            If a window was rolled up into a wider one, or has expired.
+        """
         cells = Cells(generation, self.shards)
-
-        def change(
-            heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
-        ) -> list[ShardWrite]:
-            del found
-            return [
-                ShardWrite(
-                    int(shard),
-                    heads[int(shard)].version,
-                    heads[int(shard)].ledger,
-                    cells.no_rows,
-                    gone.drop("shard"),
-                )
-                for (shard,), gone in rows.partition_by("shard", as_dict=True).items()
-            ]
-
-        rows = cells.names(keys)
-        self._transact(generation, rows, change, rows["shard"].unique().to_list())
+        writes = CellWrites(cells, cells.names(keys), self.clock)
+        self._transact(generation, writes.rows, writes.delete, writes.touched)
 
     # Reading
 
@@ -285,13 +344,10 @@ class MergeableStore:
         since: datetime | str | None = None,
         until: datetime | str | None = None,
     ) -> Iterator[pl.DataFrame]:
-        """Yield the partials of windows that start within bounds, in frames of bounded size."""
+        """Yield the partials of windows that start within bounds, one shard's at a time at most."""
         cells = Cells(generation, self.shards)
-        for rows in self.backend.scan(
-            generation,
-            since=microseconds(since),
-            until=microseconds(until),
-        ):
+        reading = Reading(self.backend, generation, microseconds(since), microseconds(until))
+        for rows in reading.rows():
             yield cells.partials(rows)
 
     def dump(self, generation: Generation) -> bytes:
@@ -379,31 +435,14 @@ class MergeableStore:
             clock=clock or self.clock,
             random=self.random,
             repeatable=repeatable,
+            seen=self._seen(generation),
         )
 
-    def _write(
-        self,
-        generation: Generation,
-        partials: pl.DataFrame,
-        plus: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
-        *,
-        repeatable: bool = True,
-    ) -> None:
-        """Write cells without touching the ledger."""
-        cells = Cells(generation, self.shards)
-
-        def change(
-            heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
-        ) -> list[ShardWrite]:
-            return [
-                ShardWrite(shard, heads[shard].version, heads[shard].ledger, merged)
-                for shard, merged in cells.split(plus(found, rows), self.clock.now()).items()
-            ]
-
-        rows = cells.rows(partials)
-        touched = rows["shard"].unique().to_list()
-        self._transact(generation, rows, change, touched, repeatable=repeatable)
+    def _seen(self, generation: Generation) -> dict[int, Horizons]:
+        """Return the horizons last seen of each shard: where to look for its rows first."""
+        return self.seen.setdefault(generation.id, {})
 
     def _rows(self, generation: Generation) -> pl.DataFrame:
         cells = Cells(generation, self.shards)
-        return pl.concat([cells.no_rows, *self.backend.scan(generation)]).drop("updated_at")
+        rows = Reading(self.backend, generation).rows()
+        return pl.concat([cells.no_rows, *rows]).drop("updated_at")

@@ -9,6 +9,7 @@ import pytest
 
 from beaconfold.monoids import CellError, Count, Product, Sum
 from beaconfold.stores import (
+    Applied,
     GenerationDropped,
     GenerationRetired,
     MergeableStore,
@@ -76,8 +77,8 @@ def clean(*segments):
 
 def test_segments_are_merged_once(store):
     where = store.register(declaration())
-    assert store.apply(where, [FIRST], of(FIRST)) == (ALL, frozenset(), {})
-    assert store.apply(where, [FIRST], of(FIRST)) == (frozenset(), ALL, {})
+    assert store.apply(where, [FIRST], of(FIRST)) == Applied(ALL, frozenset(), {})
+    assert store.apply(where, [FIRST], of(FIRST)) == Applied(frozenset(), ALL, {})
     assert store.apply(where, [SECOND, THIRD], of(SECOND, THIRD)).merged == ALL
     assert store.dump(where) == clean(FIRST, SECOND, THIRD)
     results = store.query("clicks").select("publisher", "n", "total", "users")
@@ -91,7 +92,8 @@ def test_overlapping_segments_are_named_and_not_merged(store):
     store.apply(where, [FIRST], of(FIRST))
     before = store.dump(where)
     applied = store.apply(where, [FIRST, SECOND], of(FIRST, SECOND))
-    assert applied == (frozenset(), frozenset(), dict.fromkeys(ALL, frozenset({SECOND})))
+    lacking = dict.fromkeys(ALL, frozenset({SECOND}))
+    assert applied == Applied(frozenset(), frozenset(), lacking)
     assert store.dump(where) == before
     assert SECOND not in store.segments(where)
     assert store.apply(where, [SECOND], of(SECOND), shards=applied.missing).merged == ALL
@@ -184,7 +186,7 @@ def test_a_rival_with_the_same_segment_makes_it_known():
 
     store = MergeableStore(Rival(backend, interfere), FixedClock())
     applied = store.apply(where, [FIRST], of(FIRST))
-    assert applied == (ALL - frozenset(range(10)), frozenset(range(10)), {})
+    assert applied == Applied(ALL - frozenset(range(10)), frozenset(range(10)), {})
     assert other.dump(where) == clean(FIRST)
 
 
