@@ -18,7 +18,7 @@ from .quoting import fitting, quoted
 from .rows import to_frame
 
 BATCH = 20_000
-FILL = 60
+FILL = 50
 """Percentage of a page that is filled at first: states are changed in place where there is room."""
 
 
@@ -151,7 +151,7 @@ class PostgresRows:
         changes = ", ".join(f"{each} = excluded.{each}" for each in columns[3:])
         connection.execute(
             f"INSERT INTO {self.table} ({', '.join(columns)}) "
-            f'SELECT {", ".join(values)} FROM {self.stage} ORDER BY shard, "window", key '
+            f"SELECT {', '.join(values)} FROM {self.stage} "  # in the order in which it was filled
             f'ON CONFLICT (shard, "window", key) DO UPDATE SET {changes}'
         )
 
