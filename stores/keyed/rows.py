@@ -81,26 +81,25 @@ class KeyedRows:
                 pl.lit(None, dtype=self.state).alias(VALUE),
             )
             rows = pl.concat([rows, tokens])
-        before = [self._rows(keys).with_columns(pl.lit(None, dtype=self.state).alias(VALUE))]
+        before: list[pl.DataFrame] = []
 
         def change(
             heads: Mapping[int, ShardHead], found: pl.DataFrame, rows: pl.DataFrame
         ) -> list[ShardWrite]:
-            known = found.filter(pl.col("window") == TOKENS).with_columns(
-                pl.lit(VALUES, dtype=pl.Int64).alias("window"),
-                pl.col("key").str.strip_suffix(suffix),
-            )
-            held, new = (
-                frame.filter(pl.col("window") == VALUES).join(known, on="key", how="anti")
-                for frame in (found, rows)
-            )
-            before.extend([known.select(rows.columns), held.select(rows.columns)])
+            held, new = found, rows
+            if once is not None:
+                held, known = _parted(found, suffix)
+                new, _ = _parted(rows, suffix)
+                if known.height:
+                    held, new = (each.join(known, on="key", how="anti") for each in (held, new))
+                    before.append(known.select(rows.columns))
             merged = cells.plus(held, new).filter(pl.col(VALUE).is_not_null())
             self._check(merged["key"], merged[VALUE])
+            earlier = new.with_columns(aligned(new["key"], held))
+            before.append(earlier)
             if once is not None:
-                dated = new.drop(VALUE).with_columns(aligned(new["key"], held))
                 window = pl.lit(TOKENS, dtype=pl.Int64).alias("window")
-                merged = pl.concat([merged, dated.with_columns(window, pl.col("key") + suffix)])
+                merged = pl.concat([merged, earlier.with_columns(window, pl.col("key") + suffix)])
             return self._writes(cells, heads, merged)
 
         (aggregator,) = self.generation.product.aggregators.values()
@@ -175,8 +174,20 @@ class KeyedRows:
 
 def aligned(keys: pl.Series, found: pl.DataFrame) -> pl.Series:
     """Give the state of each key, in the order of the keys; null where none was found."""
+    if keys.equals(found["key"]):
+        return found[VALUE]
     states = found.select("key", VALUE)
     return keys.to_frame().join(states, on="key", how="left", maintain_order="left")[VALUE]
+
+
+def _parted(rows: pl.DataFrame, suffix: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Part the rows of values from those of a token, and give these the keys of their values."""
+    tokens = rows.filter(pl.col("window") == TOKENS)
+    window = pl.lit(VALUES, dtype=pl.Int64).alias("window")
+    return (
+        rows.filter(pl.col("window") == VALUES),
+        tokens.with_columns(window, pl.col("key").str.strip_suffix(suffix)),
+    )
 
 
 def _suffix(once: str) -> str:

@@ -90,14 +90,15 @@ def check_tokens(fresh: Fresh, *, examples: int = 10) -> None:
     crash = st.builds(Fault, st.just(CrashError), st.integers(0, 2))
     merges = st.dictionaries(st.sampled_from("abc"), st.integers(-9, 9), min_size=1)
     tokens = st.sampled_from(["1", "2", "\t\\"])
+    rivals = st.sampled_from([None, "merge", "delete"])
     history = st.lists(
-        st.tuples(merges, tokens, st.none() | uncertain | harmless | crash, st.booleans()),
+        st.tuples(merges, tokens, st.none() | uncertain | harmless | crash, rivals),
         max_size=8,
     )
 
     @settings(max_examples=examples, deadline=None)
     @given(history)
-    def once(history: list[tuple[dict[str, int], str, Fault | None, bool]]) -> None:
+    def once(history: list[tuple[dict[str, int], str, Fault | None, str | None]]) -> None:
         backend, name = fresh()
         real = ValueStore(backend, name, Sum(dtype=pl.Int64()))
         model: dict[str, int] = {}
@@ -106,9 +107,13 @@ def check_tokens(fresh: Fresh, *, examples: int = 10) -> None:
             faulty = FaultyBackend(pickle.loads(pickle.dumps(backend)))
             store = _keyed(faulty, name)
             faulty.fault = fault
-            if rival:  # comes in between: the merge of "a" must start anew, and count it as before
+            # A rival comes in between: the merge of "a" must start anew, with what it then finds.
+            if rival == "merge":
                 faulty.between = lambda: real.merge("a", 1)
                 model["a"] = model.get("a", 0) + 1
+            elif rival == "delete":
+                faulty.between = lambda: real.put("a", None)
+                model.pop("a", None)
             for key, value in values.items():
                 if (key, token) not in answers:
                     answers[key, token] = model.get(key)
