@@ -194,11 +194,8 @@ class RedisBackend(Backend):
         for head in heads.values():
             _refuse(generation, head.state, "dropped")
         scan = RedisScan(self._heads, rows, generation)
-        for shard in some:
-            if key is None:
-                yield from scan.all(shard, since, until)
-            else:
-                yield from scan.of(shard, since, until, key)
+        frames = scan.all(some, since, until)
+        yield from frames if key is None else scan.of(key, some, since, until)
 
     def put_document(self, generation: Generation, kind: str, name: str, value: bytes) -> None:
         """Keep a document."""

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from itertools import chain
 
+import numpy as np
 import polars as pl
 
 from .cells import CELL
 from .errors import StoreLayoutError
 from .generation import Generation
-from .redis_names import Names
+from .redis_names import Names, Shard
 from .redis_nodes import Argument, Reply, packed
 
 NULL = "-"
@@ -59,16 +60,16 @@ class RedisRows:
         cells = [pl.col(name).cast(pl.String).fill_null(NULL) for name in self.numbers]
         return pl.concat_str(cells, separator=" ").alias("text")
 
-    def hashes(self, shard: int, window: int) -> list[str]:
+    def hashes(self, shard: Shard, window: int) -> list[str]:
         """Name the hashes of a window: that of the numbers, then one for each sketch."""
         columns = [None, *self.sketches]
         return [self.names.cells(self.number, shard, window, column) for column in columns]
 
-    def get(self, shard: int, window: int, keys: Sequence[Argument]) -> list[bytes]:
+    def get(self, shard: Shard, window: int, keys: Sequence[Argument]) -> list[bytes]:
         """Write the commands that look up some keys of a window."""
         return [packed("HMGET", name, *keys) for name in self.hashes(shard, window)]
 
-    def get_all(self, shard: int, window: int) -> list[bytes]:
+    def get_all(self, shard: Shard, window: int) -> list[bytes]:
         """Write the commands that read a window."""
         return [packed("HGETALL", name) for name in self.hashes(shard, window)]
 
@@ -90,13 +91,14 @@ class RedisRows:
 
     def found_all(self, windows: Sequence[int], answers: Sequence[Reply]) -> pl.DataFrame:
         """Return the rows of windows, of the replies to `get_all` for each of them."""
-        rows = _fields(windows, answers[:: self.width], "text")
+        rows = _fields(answers[:: self.width], "text")
         for number, name in enumerate(self.sketches, 1):
-            sketches = _fields(windows, answers[number :: self.width], name)
-            rows = rows.join(sketches, on=["window", "key"], how="left")
-        return self._parsed(rows.with_columns(pl.col("key").cast(pl.String))).select(
-            list(self.schema)
-        )
+            sketches = _fields(answers[number :: self.width], name)
+            rows = rows.join(sketches, on=["run", "key"], how="left")
+        runs = pl.Series(windows, dtype=pl.Int64)
+        return self._parsed(
+            rows.with_columns(window=runs.gather(rows["run"]), key=pl.col("key").cast(pl.String))
+        ).select(list(self.schema))
 
     def _parsed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Part the text of rows into its numbers."""
@@ -113,13 +115,13 @@ class RedisRows:
             raise StoreLayoutError("rows written by another version/layout") from None
 
 
-def _fields(windows: Sequence[int], answers: Sequence[Reply], value: str) -> pl.DataFrame:
-    """Make a frame of the fields and values of some windows' hashes."""
+def _fields(answers: Sequence[Reply], value: str) -> pl.DataFrame:
+    """Make a frame of the fields and values of hashes, and the number of each one's hash."""
     flat = list(chain.from_iterable(answers))
-    sizes = pl.Series([len(answer) // 2 for answer in answers], dtype=pl.Int64)
+    sizes = [len(answer) // 2 for answer in answers]
     return pl.DataFrame(
         {
-            "window": pl.Series(windows, dtype=pl.Int64).repeat_by(sizes).explode(),
+            "run": pl.Series(np.repeat(np.arange(len(sizes)), sizes)),
             "key": pl.Series(flat[::2], dtype=pl.Binary),
             value: pl.Series(flat[1::2], dtype=pl.Binary),
         }

@@ -1,29 +1,38 @@
-"""Scans of one shard's rows, in frames of bounded size."""
+"""Scans of rows, several shards at a time, in frames of bounded size."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
 from .errors import GenerationDropped, StoreError
 from .generation import Generation
 from .redis_heads import RedisHeads
-from .redis_names import Names
+from .redis_names import Shard
 from .redis_nodes import Argument, Batch, Reply, packed
 from .redis_rows import RedisRows
 from .redis_windows import listed
 
-BATCH = 5000
-"""Rows read in one piece: a few milliseconds of the server's time."""
+BATCH = 10_000
+"""Rows of one frame; more of one shard are not one snapshot."""
 
-GLANCES = 500
-"""Windows in which one command looks a key up."""
+TOGETHER = 16
+"""Shards that are asked at once."""
+
+
+class _Run(NamedTuple):
+    """Some keys of one window, or all of them."""
+
+    shard: Shard
+    window: int
+    keys: Sequence[Argument] = ()
 
 
 class RedisScan:
-    """The rows of one generation, read shard by shard.
+    """The rows of one generation.
 
-    What is read in one piece is consistent: all windows of a shard together while they have few
-    rows, parts of a window where it has many.
+    The windows of one shard are one snapshot while they have few rows; of those with many, the
+    parts of a window are.
 
     Parameters
     ----------
@@ -33,78 +42,98 @@ class RedisScan:
 
     def __init__(self, heads: RedisHeads, rows: RedisRows, generation: Generation) -> None:
         self.heads, self.rows, self.generation = heads, rows, generation
-        self.nodes, self.number = heads.nodes, rows.number
-        self.names: Names = heads.names
+        self.nodes, self.names, self.number = heads.nodes, heads.names, rows.number
 
-    def all(self, shard: int, since: int | None, until: int | None) -> Iterator[pl.DataFrame]:
+    def all(
+        self, shards: Sequence[int], since: int | None, until: int | None
+    ) -> Iterator[pl.DataFrame]:
         """Yield the rows of windows within bounds."""
-        for page in listed(self.nodes, self.names, self.number, shard, since, until):
-            sizes = self._ask(
-                shard, [packed("HLEN", self.rows.hashes(shard, window)[0]) for window in page]
-            )
-            some: list[int] = []
+        for pages in self._pages(shards, since, until):
+            sizes = self._sizes(pages)
+            piece: list[_Run] = []
             total = 0
-            for window, size in zip(page, sizes, strict=True):
-                if size > BATCH:
-                    yield from self._large(shard, window)
-                    continue
-                if total + size > BATCH:
-                    yield self._whole(shard, some)
-                    some, total = [], 0
-                some.append(window)
-                total += size
-            if total:
-                yield self._whole(shard, some)
+            for shard, page in pages.items():
+                mine = sum(sizes[shard, window] for window in page)
+                if piece and total + mine > BATCH:
+                    yield self._whole(piece)
+                    piece, total = [], 0
+                for window in page:
+                    size = sizes[shard, window]
+                    if size > BATCH:
+                        yield from self._large(shard, window)
+                        continue
+                    if total + size > BATCH:
+                        yield self._whole(piece)
+                        piece, total = [], 0
+                    piece.append(_Run(shard, window))
+                    total += size
+            if piece:
+                yield self._whole(piece)
 
     def of(
-        self, shard: int, since: int | None, until: int | None, key: str
+        self, key: str, shards: Sequence[int], since: int | None, until: int | None
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of one key, of windows within bounds."""
-        for page in listed(self.nodes, self.names, self.number, shard, since, until):
-            for start in range(0, len(page), GLANCES):
-                yield self._rows(shard, [(each, [key]) for each in page[start : start + GLANCES]])
+        for pages in self._pages(shards, since, until):
+            yield self._some(
+                [_Run(shard, window, [key]) for shard, page in pages.items() for window in page]
+            )
 
-    def _whole(self, shard: int, windows: Sequence[int]) -> pl.DataFrame:
-        commands = [each for window in windows for each in self.rows.get_all(shard, window)]
-        return self.rows.found_all(windows, self._ask(shard, commands))
+    def _pages(
+        self, shards: Sequence[int], since: int | None, until: int | None
+    ) -> Iterator[dict[Shard, list[int]]]:
+        for start in range(0, len(shards), TOGETHER):
+            some = list(shards[start : start + TOGETHER])
+            yield from listed(self.nodes, self.names, self.number, some, since, until)
 
-    def _large(self, shard: int, window: int) -> Iterator[pl.DataFrame]:
+    def _sizes(self, pages: dict[Shard, list[int]]) -> dict[tuple[Shard, int], int]:
+        runs = [_Run(shard, window) for shard, page in pages.items() for window in page]
+        commands = [[packed("HLEN", self.rows.hashes(run.shard, run.window)[0])] for run in runs]
+        answers = self._ask(runs, commands)
+        return {run[:2]: size for run, size in zip(runs, answers, strict=True)}
+
+    def _large(self, shard: Shard, window: int) -> Iterator[pl.DataFrame]:
         """Walk a window with many keys; the server may show a key twice while a hash grows."""
         name, cursor, seen = self.rows.hashes(shard, window)[0], b"0", set[bytes]()
         while True:
-            ((cursor, fields),) = self._ask(shard, [packed("HSCAN", name, cursor, "COUNT", BATCH)])
+            page = packed("HSCAN", name, cursor, "COUNT", BATCH)
+            ((cursor, fields),) = self._ask([_Run(shard, window)], [[page]])
             keys = list(dict.fromkeys(key for key in fields[::2] if key not in seen))
             seen.update(keys)
-            yield self._rows(shard, [(window, keys)])
+            if keys:
+                yield self._some([_Run(shard, window, keys)])
             if cursor == b"0":
                 return
 
-    def _rows(self, shard: int, wanted: Sequence[tuple[int, Sequence[Argument]]]) -> pl.DataFrame:
-        some = [(window, keys) for window, keys in wanted if keys]
+    def _whole(self, runs: Sequence[_Run]) -> pl.DataFrame:
+        commands = [self.rows.get_all(run.shard, run.window) for run in runs]
+        return self.rows.found_all([run.window for run in runs], self._ask(runs, commands))
+
+    def _some(self, runs: Sequence[_Run]) -> pl.DataFrame:
+        keys = [key.decode() if isinstance(key, bytes) else key for run in runs for key in run.keys]
         cells = pl.DataFrame(
             {
-                "window": [window for window, keys in some for _ in keys],
-                "key": [
-                    key.decode() if isinstance(key, bytes) else key
-                    for _, keys in some
-                    for key in keys
-                ],
+                "window": [run.window for run in runs for _ in run.keys],
+                "key": pl.Series(keys, dtype=pl.String),
             },
             {"window": pl.Int64, "key": pl.String},
         )
-        commands = [each for window, keys in some for each in self.rows.get(shard, window, keys)]
-        found = self.rows.found(cells, self._ask(shard, commands))
+        commands = [self.rows.get(run.shard, run.window, run.keys) for run in runs]
+        found = self.rows.found(cells, self._ask(runs, commands))
         return found.select(list(self.rows.schema))
 
-    def _ask(self, shard: int, commands: Sequence[bytes]) -> list[Reply]:
-        """Ask a shard in one snapshot, unless it is dropped."""
-        batch = Batch(
-            self.names.tag(self.number, shard), [self.heads.get(self.number, shard), *commands]
-        )
-        ((first, *answers),) = self.nodes.run([batch])
-        head = self.heads.read(first)
-        if head is None:
-            raise StoreError(f"{self.nodes.address.shown}: the store was emptied during a scan")
-        if head.state == "dropped":
-            raise GenerationDropped(f"{self.generation} was dropped")
-        return answers
+    def _ask(self, runs: Sequence[_Run], commands: Sequence[Sequence[bytes]]) -> list[Reply]:
+        """Ask each shard in one snapshot; the runs of one shard follow each other."""
+        asked: dict[Shard, list[bytes]] = {}
+        for run, some in zip(runs, commands, strict=True):
+            asked.setdefault(run.shard, [self.heads.get(self.number, run.shard)]).extend(some)
+        batches = [Batch(self.names.tag(self.number, each), asked[each]) for each in asked]
+        found: list[Reply] = []
+        for first, *answers in self.nodes.run(batches):
+            head = self.heads.read(first)
+            if head is None:
+                raise StoreError(f"{self.nodes.address.shown}: emptied during a scan")
+            if head.state == "dropped":
+                raise GenerationDropped(f"{self.generation} was dropped")
+            found += answers
+        return found

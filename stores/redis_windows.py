@@ -49,19 +49,32 @@ def listed(
     nodes: RedisNodes,
     names: Names,
     generation: int,
-    shard: Shard,
+    shards: Sequence[Shard],
     since: int | None = None,
     until: int | None = None,
-) -> Iterator[list[int]]:
-    """Yield a shard's windows from ``since`` on and before ``until``, in order, by pages."""
-    name, tag = names.windows(generation, shard), names.tag(generation, shard)
-    start = "-" if since is None else f"[{member(since)}"
+) -> Iterator[dict[Shard, list[int]]]:
+    """Yield the windows of several shards, each in order, up to a page of each at a time.
+
+    Parameters
+    ----------
+    since, until
+        Bounds: from ``since`` on, before ``until``.
+    """
     stop = "+" if until is None else f"({member(until)}"
-    while True:
-        page = packed("ZRANGEBYLEX", name, start, stop, "LIMIT", 0, PAGE)
-        ((found,),) = nodes.run([Batch(tag, [page])])
-        if found:
-            yield [parsed(each) for each in found]
-        if len(found) < PAGE:
-            return
-        start = f"({found[-1].decode()}"
+    starts = dict.fromkeys(shards, "-" if since is None else f"[{member(since)}")
+    while starts:
+        answers = nodes.run(
+            [
+                Batch(
+                    names.tag(generation, shard),
+                    [packed("ZRANGEBYLEX", index, start, stop, "LIMIT", 0, PAGE)],
+                )
+                for shard, start in starts.items()
+                for index in [names.windows(generation, shard)]
+            ]
+        )
+        pages = {shard: page for shard, (page,) in zip(starts, answers, strict=True)}
+        yield {shard: [parsed(each) for each in page] for shard, page in pages.items() if page}
+        starts = {
+            shard: f"({page[-1].decode()}" for shard, page in pages.items() if len(page) == PAGE
+        }
