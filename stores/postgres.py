@@ -48,8 +48,7 @@ class PostgresBackend(Backend):
     def __init__(self, url: str, shards: int | None = None) -> None:
         self.url = url
         self.server = PostgresServer(PostgresAddress(url), shards)
-        self.layout = self.server.layout
-        self.id, self.shards = self.layout.id, self.layout.shards
+        self.id, self.shards = self.server.layout.id, self.server.layout.shards
 
     def check(self) -> None:
         """Find out whether the server can be reached from here, and holds the store meant."""
@@ -65,7 +64,7 @@ class PostgresBackend(Backend):
                 found = registry.named(connection, generation.id)
                 if found is None:
                     number = registry.add(connection, generation, self.shards)
-                    PostgresRows(self.layout, generation, number).create(connection)
+                    PostgresRows(generation, number).create(connection)
                     (found,) = registry.generations(connection, generation.id)
         return found
 
@@ -90,7 +89,7 @@ class PostgresBackend(Backend):
             number = registry.close(connection, generation, state)
         if state == "dropped":  # apart, as it waits for those who read the rows; again if need be
             with self.server.writing() as connection:
-                PostgresRows(self.layout, generation, number).drop(connection)
+                PostgresRows(generation, number).drop(connection)
 
     def read(
         self, generation: Generation, shards: Sequence[int], keys: pl.DataFrame
@@ -111,7 +110,7 @@ class PostgresBackend(Backend):
                 found = to_frame((), {"shard": pl.Int64(), **CELL, **generation.states})
             else:
                 with _dropped_meanwhile(generation):
-                    found = PostgresRows(self.layout, generation, number).find(connection, keys)
+                    found = PostgresRows(generation, number).find(connection, keys)
         return heads, found
 
     def commit(self, generation: Generation, writes: Sequence[ShardWrite]) -> list[bool]:
@@ -126,7 +125,7 @@ class PostgresBackend(Backend):
                 landed = [write for write, fits in zip(writes, done, strict=True) if fits]
                 if landed:
                     registry.write_heads(connection, number, landed)
-                    PostgresRows(self.layout, generation, number).write(connection, landed)
+                    PostgresRows(generation, number).write(connection, landed)
         except LostRace:
             return [False] * len(writes)
         return done
@@ -146,7 +145,7 @@ class PostgresBackend(Backend):
         with self.server.reading() as connection, _dropped_meanwhile(generation):
             number, state = registry.state(connection, generation)
             registry.refuse(generation, state, "dropped")
-            yield from PostgresRows(self.layout, generation, number).scan(
+            yield from PostgresRows(generation, number).scan(
                 connection,
                 since=since,
                 until=until,

@@ -13,11 +13,13 @@ from .backend import ShardWrite
 from .cells import CELL
 from .generation import Generation
 from .postgres_copy import TYPES, array, copied
-from .postgres_layout import PostgresLayout
 from .quoting import fitting, quoted
 from .rows import to_frame
 
 BATCH = 20_000
+FEW = 1_000
+"""Rows up to which a statement with arrays takes less time than a table to copy them to."""
+
 FILL = 50
 """Percentage of a page that is filled at first: states are changed in place where there is room."""
 
@@ -30,16 +32,13 @@ class PostgresRows:
 
     Parameters
     ----------
-    layout
-        Names the store.
     generation, number
         Name the table and its columns.
     """
 
-    def __init__(self, layout: PostgresLayout, generation: Generation, number: int) -> None:
-        self.states = dict(generation.states)
+    def __init__(self, generation: Generation, number: int) -> None:
+        self.states, self.number = dict(generation.states), number
         self.table = quoted(fitting(generation.job, f"#{number}"))
-        self.stage = quoted(f"{layout.id}#{number}")
         names = [
             name if name == fitting(name) else fitting(name, f"#{place}")
             for place, name in enumerate(self.states)
@@ -134,16 +133,14 @@ class PostgresRows:
         ]
 
     def _merge(self, connection: Connection, rows: pl.DataFrame) -> None:
-        """Send rows, sorted, to a table that is only this connection's, and upsert from there."""
+        """Write rows, sorted, in place of those that have their cells."""
         columns = ["shard", '"window"', "key", *self.columns, "updated_at"]
         types = [TYPES[dtype.base_type()] for dtype in rows.dtypes]
-        staged = ", ".join(f"{name} {type_}" for name, type_ in zip(columns, types, strict=True))
-        connection.execute(
-            f"CREATE TEMP TABLE IF NOT EXISTS {self.stage} ({staged}) ON COMMIT DELETE ROWS"
-        )
-        with connection.cursor().copy(f"COPY {self.stage} FROM STDIN (FORMAT binary)") as copy:
-            for piece in copied(rows):
-                copy.write(piece)
+        if rows.height > FEW:
+            source, sent = self._stage(connection, rows, columns, types), []
+        else:
+            arrays = ", ".join(f"${place}::{type_}[]" for place, type_ in enumerate(types, 1))
+            source, sent = f"unnest({arrays})", [array(column) for column in rows.get_columns()]
         values = [
             f"{column}::numeric" if self.states.get(name) == pl.Int128 else column
             for column, name in zip(columns, rows.columns, strict=True)
@@ -151,9 +148,22 @@ class PostgresRows:
         changes = ", ".join(f"{each} = excluded.{each}" for each in columns[3:])
         connection.execute(
             f"INSERT INTO {self.table} ({', '.join(columns)}) "
-            f"SELECT {', '.join(values)} FROM {self.stage} "  # in the order in which it was filled
-            f'ON CONFLICT (shard, "window", key) DO UPDATE SET {changes}'
+            f"SELECT {', '.join(values)} FROM {source} AS sent ({', '.join(columns)}) "
+            f'ON CONFLICT (shard, "window", key) DO UPDATE SET {changes}',
+            sent,
         )
+
+    def _stage(
+        self, connection: Connection, rows: pl.DataFrame, columns: list[str], types: list[str]
+    ) -> str:
+        """Copy rows to a table that ends with the transaction: faster than arrays if many."""
+        stage = quoted(f"stage#{self.number}")
+        kept = ", ".join(f"{column} {type_}" for column, type_ in zip(columns, types, strict=True))
+        connection.execute(f"CREATE TEMP TABLE {stage} ({kept}) ON COMMIT DROP")
+        with connection.cursor().copy(f"COPY {stage} FROM STDIN (FORMAT binary)") as copy:
+            for piece in copied(rows):
+                copy.write(piece)
+        return stage
 
 
 def _kept(dtype: pl.DataType) -> str:

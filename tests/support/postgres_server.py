@@ -88,6 +88,7 @@ class PostgresServer:
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
+                check=False,
                 **self.account,
             )
         if done.returncode:
