@@ -71,7 +71,11 @@ def sql(url, *statements):
 
 
 class TestPostgres(BackendContract):
-    """The fixture above."""
+    @pytest.fixture
+    def backend(self, postgres_url):
+        backend = PostgresBackend(postgres_url, 8)
+        yield backend
+        backend.close()
 
 
 def test_rows_can_be_read_with_sql(store):
