@@ -18,6 +18,7 @@ from ..monoids import Aggregator, Lifted, Monoid, Product
 from ..monoids.dtypes import as_dtype, dtype_name
 from ..monoids.expression import OpaqueExpression, opaque_as
 from ..stores import Generation
+from ..stores.retention import Retention
 from ..stores.times import parse_duration
 from .decode import Decoded, Decoder
 from .decode.per_row import VALUE, PerRow
@@ -60,6 +61,10 @@ class Job:
     version
         Needed where the definition holds what cannot be compared (a Python function): change it
         whenever the meaning changes.
+    retention
+        How long a store keeps windows of each width before it merges them into the next wider
+        ones: ``{"1m": "7d", "1h": "90d", "1d": None}`` (None: for ever). The first width is the
+        job's own. Not part of the fingerprint. None: everything is kept as it is.
 
     Raises
     ------
@@ -94,6 +99,7 @@ class Job:
     event_time: str | None = None
     window: str | None = None
     version: str | None = None
+    retention: Mapping[str, str | None] | Retention | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together, so that errors are found before the first beacon."""
@@ -115,10 +121,7 @@ class Job:
             )
         if not keys or not self.aggregate:
             raise ValueError(f"job {self.name!r} needs a key and an aggregate")
-        if (self.event_time is None) != (self.window is None):
-            raise ValueError(f"job {self.name!r}: event_time= and window= go together")
-        if self.event_time is not None:
-            check_event_time(self.event_time, schema[self.event_time])
+        self._check_window()
         if floats := [name for name in keys if schema[name].is_float()]:
             raise TypeError(f"job {self.name!r}: key {floats[0]!r} is a float; cast or round it")
         try:
@@ -128,6 +131,15 @@ class Job:
                 f"job {self.name!r}: {error}, so changes of it would go unseen: "
                 "give the job a version= and change that with it"
             ) from None
+
+    def _check_window(self) -> None:
+        if (self.event_time is None) != (self.window is None):
+            raise ValueError(f"job {self.name!r}: event_time= and window= go together")
+        if self.event_time is not None:
+            check_event_time(self.event_time, self.decode.schema[self.event_time])
+        if self.retention is not None:
+            window = parse_duration(self.window) if self.window else None
+            object.__setattr__(self, "retention", Retention.parse(self.retention).check(window))
 
     @classmethod
     def per_row(

@@ -14,6 +14,7 @@ from ...stores import Generation, MergeableStore, open_store
 from ..generation import open_generation
 from ..job import Job
 from ..progress import BatchProgress
+from ..roll_up import RollUp
 from .references import Partials, SegmentPartials
 
 
@@ -44,6 +45,7 @@ class store(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes s
     def __init__(self, upstream: Stream, into: MergeableStore | str, **kwargs: Any) -> None:
         self.target = open_store(into) if isinstance(into, str) else into
         self.generation = lru_cache(self._generation)
+        self.roll_up = lru_cache(self._roll_up)
         self.threads = ThreadPoolExecutor(32, thread_name_prefix="beacons-store")
         super().__init__(upstream, **kwargs)
         # Streams know those below them by weak references only: as a sink, the end keeps itself.
@@ -71,7 +73,9 @@ class store(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes s
         loop = asyncio.get_running_loop()
 
         def merge() -> BatchProgress:
-            return partials.merge_into(self.target, self.generation(partials.job))
+            done = partials.merge_into(self.target, self.generation(partials.job))
+            partials.retry("roll-up", self.roll_up(partials.job).when_due)
+            return done
 
         progress = await loop.run_in_executor(self.threads, merge)
         await asyncio.gather(*self._emit(progress, metadata=metadata))
@@ -79,3 +83,6 @@ class store(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz names nodes s
 
     def _generation(self, job: Job) -> Generation:
         return open_generation(job, self.target)
+
+    def _roll_up(self, job: Job) -> RollUp:
+        return RollUp(self.target, self.generation(job), job)

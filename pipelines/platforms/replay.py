@@ -22,6 +22,7 @@ from ..job import Job
 from ..nodes.references import SegmentPartials, Segments
 from ..progress import BatchProgress
 from ..retry import Retry
+from ..roll_up import RollUp
 from ..shipping import ShippedJob
 
 
@@ -121,6 +122,8 @@ def replay(
     lacking = [ref for ref in selected if ref.id not in ledger]
     done = BatchProgress()
     if not dry_run:
+        # Before anything is merged, so that old windows go straight to the width that they have.
+        RollUp(store, generation, job)()
         for segment in store.poison(generation).segments() & {ref.id for ref in lacking}:
             store.poison(generation).waive(segment)
         for batch in _batches(job, archive, store, generation, lacking, client, shipped):

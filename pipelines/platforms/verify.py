@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,8 @@ import polars as pl
 from distributed import Client
 
 from ...stores import Generation, Ledger, MergeableStore, SegmentId, open_store
+from ...stores.expiry import rolled_up
+from ...stores.horizons import Horizons
 from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments
@@ -97,7 +99,7 @@ def verify(
     store = open_store(store) if isinstance(store, str) else store
     store.live(job.name)
     generation = open_generation(job, store)
-    ledger, stored = _snapshot(store, generation)
+    ledger, stored, horizons = _snapshot(store, generation)
     refs, seals = archive.segments(), archive.seals()
     merged = [ref for ref in refs if ref.id in ledger]
     expired = [
@@ -113,6 +115,7 @@ def verify(
         client=client,
         on_progress=lambda folded: on_progress(folded, len(merged)),
     )
+    replayed = rolled_up(replayed, generation, horizons, store.shards)
     if job.window:
         bounds = [pl.lit(True)]
         if since is not None:
@@ -131,14 +134,17 @@ def verify(
     )
 
 
-def _snapshot(store: MergeableStore, generation: Generation) -> tuple[Ledger, pl.DataFrame]:
-    """Read states and the ledger that they belong to, though a run may be merging meanwhile."""
+def _snapshot(
+    store: MergeableStore, generation: Generation
+) -> tuple[Ledger, pl.DataFrame, Mapping[int, Horizons]]:
+    """Read states and what they belong to, though a run may be merging or rolling up meanwhile."""
     for _ in range(LOOKS):
-        before = store.ledgers(generation)
+        before = store.records(generation)
         states = store.states(generation)
-        distinct = {ledger.encode() for ledger in before.values()}
-        if len(distinct) == 1 and store.ledgers(generation) == before:
-            return before[0], states
+        distinct = {record.ledger.encode() for record in before.values()}
+        if len(distinct) == 1 and store.records(generation) == before:
+            horizons = {shard: record.horizons for shard, record in before.items()}
+            return before[0].ledger, states, horizons
         store.clock.sleep(0.1)
     raise PartlyMerged(
         f"{generation.job}: segments are being merged, or are merged in part since a run was "
