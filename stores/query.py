@@ -1,19 +1,28 @@
 """Questions to a store: a range of windows, rolled up by the monoid, filtered, the largest few."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import polars as pl
 
 from .backend import Backend
-from .cells import WINDOW, Cells
+from .cells import CELL, Cells
 from .generation import Generation
-from .keys import shard_of
-from .times import microseconds, parse_duration
+from .hops import hops
+from .horizons import Horizons
+from .reading import Reading
+from .where import Where
+from .windows import Misfit, Windows
 
 HELD = 1_000_000
-"""Rows that wait before they are rolled up."""
+"""Rows that wait before they are rolled up, and before they are presented."""
+
+AT_A_TIME = 8
+"""Shards that are read at once."""
 
 
 def query(
@@ -23,6 +32,8 @@ def query(
     since: datetime | str | None = None,
     until: datetime | str | None = None,
     every: str | None = None,
+    period: str | None = None,
+    tz: str | None = None,
     where: Mapping[str, Any] | pl.Expr | None = None,
     top: int | None = None,
     by: str | None = None,
@@ -34,27 +45,38 @@ def query(
     backend, generation
         Where the states are. The generation stays the same throughout, whatever is switched.
     since, until
-        Windows that start from ``since`` on and before ``until``: datetimes or ISO 8601 text, in
-        UTC unless they say otherwise.
+        Stored windows that start from ``since`` on and before ``until``; with ``period``, hops that
+        do so, each of them whole. Datetimes or ISO 8601 text, in ``tz`` or else UTC unless they say
+        otherwise.
     every
-        Roll windows up to this width, ``"1h"`` say, aligned to 1970-01-01T00:00Z: a multiple of
-        the job's own window. None keeps the job's.
+        Roll windows up to this width: a multiple of the job's own window, ``"1h"`` say, aligned to
+        1970-01-01T00:00Z; or weeks, months or years, ``"1w"``, ``"3mo"``, ``"1y"``, of the
+        calendar, weeks from Monday. Without it, windows have the finest width at which all is kept
+        that starts from ``since`` on, or ever if that is not given: the job's own, unless windows
+        were rolled up since.
+    period
+        Hopping windows of this length, a multiple of ``every``, one starting with each ``every``.
+    tz
+        Days, too, are those of the calendar in this time zone, ``"Europe/Berlin"``: 23 or 25 hours
+        long where the clocks are changed. Hours and below are aligned as in UTC.
     where
-        Values of key columns, ``{"publisher": "p1"}``, or an expression over the result.
+        Values of key columns, ``{"publisher": "p1"}``, each also a list, ``{"publisher": ["p1",
+        "p2"]}``, of which any will do; or an expression over the result.
     top, by
-        Only the ``top`` rows with the largest ``by``, largest first, ties in order of key. Without
-        ``top``, all rows in that order.
+        Only the ``top`` rows of the whole result with the largest ``by``, largest first, ties in
+        order of key. Without ``top``, all rows in that order.
 
     Returns
     -------
     pl.DataFrame
-        Key columns, ``window`` (its start, for a job with windows), aggregates in the job's
-        order; sorted by keys, then window, if not by ``by``.
+        Key columns, ``window`` (its start, ``Datetime("us", tz)``, for a job with windows),
+        aggregates in the job's order; sorted by keys, then window, if not by ``by``.
 
     Raises
     ------
     ValueError
-        If a column is unknown, or ``every`` does not fit the job's window.
+        If a column or time zone is unknown, ``period`` does not fit ``every``, or ``every`` does
+        not fit the windows that are kept; the message says from when on it does.
     """
     columns = [*generation.group, *generation.states]
     _known([by] if by is not None else [], columns)
@@ -62,21 +84,23 @@ def query(
         raise ValueError(f"top={top} of what? say by= one of: {', '.join(columns)}")
     if isinstance(where, pl.Expr):
         _known(where.meta.root_names(), columns)
-    width = _width(generation, every, bounded=since is not None or until is not None)
     cells = Cells(generation, backend.shards)
-    found = _scan(backend, cells, since, until, where if isinstance(where, Mapping) else {})
-    rows = _roll_up(cells, found, width) if width else pl.concat([cells.no_rows, *found])
-    result = generation.product.present(cells.partials(rows)).select(columns)
-    if isinstance(where, pl.Expr):
-        result = result.filter(where)
-    if by is None:
-        return result.sort(generation.group)
-    order = [by, *(name for name in generation.group if name != by)]
-    descending = [True] + [False] * (len(order) - 1)
-    ordered = result.sort(
-        order, descending=descending, nulls_last=[True] + [False] * (len(order) - 1)
-    )
-    return ordered if top is None else ordered.head(top)
+    keys = Where(cells, where if isinstance(where, Mapping) else {})
+    while True:
+        horizons = _furthest(backend, generation)
+        windows = Windows.asked(generation, horizons, since, until, every, period, tz)
+        answer = _Answer(cells, windows, tz, where if isinstance(where, pl.Expr) else None, top, by)
+        try:
+            return answer.of(backend, keys)
+        except Misfit:
+            # Without every=, the windows of the result follow what is rolled up meanwhile.
+            if every is not None or _furthest(backend, generation) == horizons:
+                raise
+
+
+def _furthest(backend: Backend, generation: Generation) -> Horizons:
+    """Return the furthest horizons of any shard."""
+    return reduce(or_, Reading(backend, generation).horizons().values())
 
 
 def _known(names: list[str], columns: list[str]) -> None:
@@ -85,68 +109,71 @@ def _known(names: list[str], columns: list[str]) -> None:
             raise ValueError(f"no column {name!r} in the result; there are: {', '.join(columns)}")
 
 
-def _width(generation: Generation, every: str | None, *, bounded: bool) -> int | None:
-    """Return the width in µs to roll up to, or None to leave windows as they are."""
-    if generation.window is None:
-        if every is not None or bounded:
-            raise ValueError(f"{generation.job} has no windows: leave out since, until and every")
-        return None
-    if every is None:
-        return None
-    width = parse_duration(every)
-    if width % generation.window:
-        raise ValueError(
-            f"every={every!r} is not a multiple of the window of {generation.job}, "
-            f"{generation.window / 1e6:g} s"
-        )
-    return None if width == generation.window else width
+@dataclass(frozen=True)
+class _Answer:
+    """The result of a query, put together from that of some shards after the other.
 
+    A key is in one shard only, so that what comes from some shards is rolled up, presented,
+    filtered and cut to the largest few before the next ones are read.
+    """
 
-def _scan(
-    backend: Backend,
-    cells: Cells,
-    since: datetime | str | None,
-    until: datetime | str | None,
-    where: Mapping[str, Any],
-) -> Iterator[pl.DataFrame]:
-    """Read the rows within bounds whose key columns have these values."""
-    keys = cells.generation.keys
-    for name in where:
-        if name not in keys:
-            raise ValueError(f"no key column {name!r}; there are: {', '.join(keys)}")
-    wanted = pl.DataFrame(
-        [_one(name, where[name], dtype) for name, dtype in keys.items() if name in where]
-    )
-    whole = cells.keys.encode(wanted) if len(where) == len(keys) else None
-    for batch in backend.scan(
-        cells.generation,
-        since=microseconds(since),
-        until=microseconds(until),
-        shards=None if whole is None else shard_of(whole, cells.shards).to_list(),
-        key=None if whole is None else whole.item(),
-    ):
-        if whole is not None or not where:
-            yield batch
-        else:
-            matches = [pl.col(name).eq_missing(wanted[name].item()) for name in wanted.columns]
-            yield batch.filter(
-                cells.keys.decode(batch["key"]).select(pl.all_horizontal(matches)).to_series()
-            )
+    cells: Cells
+    windows: Windows | None
+    tz: str | None
+    where: pl.Expr | None
+    top: int | None
+    by: str | None
 
+    def of(self, backend: Backend, keys: Where) -> pl.DataFrame:
+        """Read the store."""
+        since, until = self.windows.bounds if self.windows else (None, None)
+        reading = Reading(backend, self.cells.generation, since, until, keys.keys)
 
-def _one(name: str, value: Any, dtype: pl.DataType) -> pl.Series:
-    try:
-        return pl.Series(name, [value], dtype=dtype)
-    except (TypeError, pl.exceptions.PolarsError):
-        raise ValueError(f"key column {name!r} is {dtype}: {value!r} is not") from None
+        def take(horizons: Horizons, batches: Iterator[pl.DataFrame]) -> pl.DataFrame:
+            return self._merged(horizons, map(keys.matching, batches))
 
+        held: list[pl.DataFrame] = []
+        result = self._presented([self._merged(Horizons(), iter(()))])
+        for rows in reading.each(take, at_a_time=AT_A_TIME):
+            held.append(rows)
+            if sum(map(len, held)) > HELD:
+                result, held = self._largest([result, self._presented(held)]), []
+        return self._largest([result, self._presented(held)] if held else [result])
 
-def _roll_up(cells: Cells, batches: Iterator[pl.DataFrame], width: int) -> pl.DataFrame:
-    """Merge windows into wider ones, without holding all the narrow ones at a time."""
-    start = (pl.col("window") // width * width).cast(WINDOW)
-    held = [cells.no_rows.with_columns(start)]
-    for batch in batches:
-        held.append(batch.with_columns(start))
-        if sum(map(len, held[1:])) > HELD:
-            held = [cells.product.plus(held, cells.by)]
-    return cells.product.plus(held, cells.by).with_columns(pl.col("window").to_physical())
+    def _merged(self, horizons: Horizons, batches: Iterator[pl.DataFrame]) -> pl.DataFrame:
+        """Merge the rows of some shards, without holding all their stored windows at a time."""
+        windows, columns = self.windows, [*CELL, *self.cells.generation.states]
+        if windows is None:
+            return pl.concat([self.cells.no_rows, *batches]).select(columns)
+        held = [windows.place(self.cells.no_rows.select(columns), horizons)]
+        for batch in batches:
+            held.append(windows.place(batch.select(columns), horizons))
+            if windows.grid is not None and sum(map(len, held[1:])) > HELD:
+                held = [self._plus(held)]
+        if windows.grid is None:
+            return pl.concat(held)
+        merged = self._plus(held)
+        if windows.length is not None:
+            merged = windows.within(hops(merged, windows.grid, windows.length, self._plus))
+        return merged
+
+    def _plus(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        return self.cells.product.plus(frames, self.cells.by)
+
+    def _presented(self, held: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        generation = self.cells.generation
+        result = generation.product.present(self.cells.partials(pl.concat(held)))
+        result = result.select(*generation.group, *generation.states)
+        if self.tz is not None:
+            result = result.with_columns(pl.col("window").dt.convert_time_zone(self.tz))
+        return result if self.where is None else result.filter(self.where)
+
+    def _largest(self, results: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """Sort, and leave all but the largest few."""
+        group, result = self.cells.generation.group, pl.concat(results)
+        if self.by is None:
+            return result.sort(group)
+        order = [self.by, *(name for name in group if name != self.by)]
+        first = [True] + [False] * (len(order) - 1)
+        ordered = result.sort(order, descending=first, nulls_last=first)
+        return ordered if self.top is None else ordered.head(self.top)

@@ -47,6 +47,8 @@ class Reading:
     def horizons(self, shards: Sequence[int] | None = None) -> dict[int, Horizons]:
         """Return the present horizons of some shards, or of all to read."""
         shards = self.shards if shards is None else shards
+        if self.generation.window is None or not shards:
+            return dict.fromkeys(shards, Horizons())
         cells = Cells(self.generation, self.backend.shards)
         heads, _ = self.backend.read(self.generation, shards, cells.no_cells)
         return {shard: ShardRecord.decode(head.ledger).horizons for shard, head in heads.items()}
@@ -65,10 +67,6 @@ class Reading:
         at_a_time
             How many shards.
         """
-        if self.generation.window is None:
-            for shard in self.shards:
-                yield take(Horizons(), self._scan([shard]))
-            return
         todo = _alike(self.horizons(), at_a_time)
         while todo:
             horizons, shards = todo.pop()

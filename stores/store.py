@@ -28,6 +28,7 @@ from .segments import Seal, SegmentId
 from .shard_record import ShardRecord
 from .times import microseconds
 from .transaction import Change, read_placed, refuse, transact
+from .where import Where
 
 
 @dataclass(frozen=True)
@@ -343,12 +344,23 @@ class MergeableStore:
         generation: Generation,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
+        where: Mapping[str, Any] | None = None,
     ) -> Iterator[pl.DataFrame]:
-        """Yield the partials of windows that start within bounds, one shard's at a time at most."""
+        """Yield partials in batches, holding those of one shard at most.
+
+        Parameters
+        ----------
+        generation
+            Whose.
+        since, until
+            Stored windows that start from ``since`` on and before ``until``.
+        where
+            Values of key columns, each also a list of which any will do.
+        """
         cells = Cells(generation, self.shards)
-        reading = Reading(self.backend, generation, microseconds(since), microseconds(until))
-        for rows in reading.rows():
-            yield cells.partials(rows)
+        keys, bounds = Where(cells, where or {}), (microseconds(since), microseconds(until))
+        for rows in Reading(self.backend, generation, *bounds, keys.keys).rows():
+            yield cells.partials(keys.matching(rows))
 
     def dump(self, generation: Generation) -> bytes:
         """Write all cells in canonical order and form: equal states give equal bytes."""
@@ -367,6 +379,9 @@ class MergeableStore:
         where: Mapping[str, Any] | pl.Expr | None = None,
         top: int | None = None,
         by: str | None = None,
+        *,
+        period: str | None = None,
+        tz: str | None = None,
     ) -> pl.DataFrame:
         """Present what readers of a job see, as `beaconfold.stores.query.query` describes.
 
@@ -381,6 +396,8 @@ class MergeableStore:
             since=since,
             until=until,
             every=every,
+            period=period,
+            tz=tz,
             where=where,
             top=top,
             by=by,
