@@ -1,10 +1,14 @@
-"""What all tests share: Hypothesis profiles and the real traffic beside the checkout."""
+"""What all tests share: Hypothesis profiles, servers, the real traffic beside the checkout."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from postgres_server import postgres_server, postgres_url
+from redis_servers import redis_cluster, redis_server, valkey_server
+
+__all__ = ["postgres_server", "postgres_url", "redis_cluster", "redis_server", "valkey_server"]
 
 settings.register_profile(
     "default",
