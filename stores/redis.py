@@ -14,15 +14,13 @@ from .redis_commit import commit
 from .redis_documents import RedisDocuments
 from .redis_drop import drop_rows
 from .redis_heads import RedisHeads
-from .redis_names import DOCUMENTS, Names
-from .redis_nodes import Batch, RedisNodes
+from .redis_names import DOCUMENTS, Names, Shard
+from .redis_nodes import RedisNodes
 from .redis_registry import Entry, RedisRegistry, Registry
 from .redis_rows import RedisRows
 from .redis_runs import runs
 from .redis_scan import RedisScan
 from .redis_server import check_servers
-
-NO_CELLS = pl.DataFrame(schema={"shard": pl.Int64, **CELL})
 
 
 class RedisBackend(Backend):
@@ -62,7 +60,7 @@ class RedisBackend(Backend):
         check_servers(self._nodes)
         registry = self._registry.make(shards)
         self.id, self.shards = registry.store["id"], int(registry.store["shards"])
-        self._heads = RedisHeads(self._nodes, self._names, self.id)
+        self._heads = RedisHeads(self._registry)
 
     def _open(self, url: str) -> None:
         address = RedisAddress(url)
@@ -78,7 +76,7 @@ class RedisBackend(Backend):
         self._open(state["url"])
         self.id, self.shards = state["id"], state["shards"]
         self._registry.id = self.id
-        self._heads = RedisHeads(self._nodes, self._names, self.id)
+        self._heads = RedisHeads(self._registry)
 
     def check(self) -> None:
         """Find out whether the store can be reached from here, and is the one meant."""
@@ -155,24 +153,17 @@ class RedisBackend(Backend):
     ) -> tuple[dict[int, ShardHead], pl.DataFrame]:
         """Read heads and rows, one snapshot a shard."""
         rows = self._rows(generation)
-        cells, wanted = keys.select("shard", *CELL).sort("shard", "window"), sorted(set(shards))
-        commands = {shard: [self._heads.get(rows.number, shard)] for shard in wanted}
+        cells = keys.select("shard", *CELL).sort("shard", "window")
+        commands: dict[Shard, list[bytes]] = {shard: [] for shard in sorted(set(shards))}
         names = cells["key"].to_list()
         for (shard, window), start, stop in runs(cells, "shard", "window"):
             commands[shard] += rows.get(shard, window, names[start:stop])
-        batches = [Batch(self._names.tag(rows.number, each), commands[each]) for each in wanted]
-        answers = self._nodes.run(batches)
-        heads = {
-            shard: head
-            for shard, (first, *_) in zip(wanted, answers, strict=True)
-            if (head := self._heads.read(first)) is not None
-        }
-        if len(heads) < len(wanted):
-            self._complete(generation)
-            return self.read(generation, shards, keys)
-        found = rows.found(cells, [each for _, *some in answers for each in some])
+        answers = self._heads.snapshots(rows.number, commands)
+        heads = {shard: answers[shard][0] for shard in shards}
+        found = rows.found(cells, [each for _, some in answers.values() for each in some])
         dropped = [shard for shard, head in heads.items() if head.state == "dropped"]
-        found = found.filter(~pl.col("shard").is_in(dropped))
+        if dropped:
+            found = found.filter(~pl.col("shard").is_in(dropped))
         return heads, found.select("shard", *CELL, *generation.states)
 
     def commit(self, generation: Generation, writes: Sequence[ShardWrite]) -> list[bool]:
@@ -190,9 +181,6 @@ class RedisBackend(Backend):
     ) -> Iterator[pl.DataFrame]:
         """Yield rows in batches; a shard with few rows is one snapshot."""
         rows, some = self._rows(generation), range(self.shards) if shards is None else shards
-        heads, _ = self.read(generation, some, NO_CELLS)
-        for head in heads.values():
-            _refuse(generation, head.state, "dropped")
         scan = RedisScan(self._heads, rows, generation)
         frames = scan.all(some, since, until)
         yield from frames if key is None else scan.of(key, some, since, until)
@@ -218,7 +206,9 @@ class RedisBackend(Backend):
     def _number(self, generation: Generation) -> int:
         """Return what a generation's keys are named by, which never changes."""
         if generation.id not in self._numbers:
-            self._numbers[generation.id] = self._registry.read().entry(generation).number
+            entry = self._registry.read().entry(generation)
+            self._settle(entry, generation)  # if who registered it was stopped in the middle
+            self._numbers[generation.id] = entry.number
         return self._numbers[generation.id]
 
     def _rows(self, generation: Generation) -> RedisRows:
@@ -226,16 +216,6 @@ class RedisBackend(Backend):
 
     def _documents(self, generation: Generation) -> RedisDocuments:
         return RedisDocuments(self._heads, generation, self._number(generation))
-
-    def _complete(self, generation: Generation) -> None:
-        """Make heads that are missing because a registration was stopped in the middle."""
-        entry = self._registry.read().entry(generation)
-        if entry.settled:
-            raise StoreError(
-                f"{self._nodes.address.shown}: shards of {generation} are gone: the server lost "
-                "a part of its data; backfill the job into a new store"
-            )
-        self._settle(entry, generation)
 
     def _settle(self, entry: Entry, generation: Generation) -> None:
         """Bring all shards to the state that the registry has, and note that they are."""
@@ -245,7 +225,7 @@ class RedisBackend(Backend):
         self._heads.settle(entry.number, [*shards, DOCUMENTS], state)
         if state == "dropped":
             rows = RedisRows(self._names, generation, entry.number)
-            drop_rows(self._nodes, self._names, rows, shards)
+            drop_rows(self._heads, rows, shards)
             RedisDocuments(self._heads, generation, entry.number).drop()
         self._registry.settled(entry)
 

@@ -1,13 +1,13 @@
 """Documents of generations: a hash for each kind, guarded by a head as a shard's rows are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from .errors import CommitUncertain, GenerationDropped, StoreError
-from .generation import Generation, State
+from .errors import CommitUncertain, GenerationDropped
+from .generation import Generation
 from .redis_guarded import Guarded, guarded
 from .redis_heads import RedisHeads
-from .redis_names import DOCUMENTS
-from .redis_nodes import Argument, Batch, Reply, packed
+from .redis_names import DOCUMENTS, Shard
+from .redis_nodes import Argument, Reply, packed
 
 PAGE = 100
 """Documents read by one command."""
@@ -36,8 +36,11 @@ class RedisDocuments:
             If it is.
         """
 
-        def decide(answers: list[Reply]) -> list[bytes]:
-            if self._state(answers[0]) == "dropped":
+        def decide(answers: list[Reply]) -> list[bytes] | None:
+            head = self.heads.read(answers[0])
+            if head is None:
+                return None
+            if head.state == "dropped":
                 raise GenerationDropped(f"{self.generation} was dropped")
             return [
                 packed("SADD", self.names.kinds(self.number), kind),
@@ -57,6 +60,7 @@ class RedisDocuments:
                 continue  # putting it twice does no harm
             if done is not None:
                 return
+            self._ask("EXISTS", self.names.kinds(self.number))  # raises if the store is gone
 
     def list(self, kind: str, name: str | None = None) -> Iterator[tuple[str, bytes]]:
         """Yield documents by name, or the named one."""
@@ -83,14 +87,6 @@ class RedisDocuments:
 
     def _ask(self, *command: Argument) -> Reply:
         """Ask what may be asked twice, if the store is still the one that is meant."""
-        batch = Batch(self.tag, [self.heads.get(self.number, DOCUMENTS), packed(*command)])
-        ((head, answer),) = self.nodes.run([batch])
-        self._state(head)
+        asked: dict[Shard, Sequence[bytes]] = {DOCUMENTS: [packed(*command)]}
+        (_, (answer,)) = self.heads.snapshots(self.number, asked)[DOCUMENTS]
         return answer
-
-    def _state(self, answer: Reply) -> State:
-        head = self.heads.read(answer)
-        if head is None:
-            shown = self.nodes.address.shown
-            raise StoreError(f"{shown}: the documents of {self.generation} are gone")
-        return head.state

@@ -56,7 +56,7 @@ class _Lane:
 
     @property
     def open(self) -> bool:
-        return self.error is None and (self.next, self.executing) != (None, None)
+        return self.error is None and (self.watching or self.next is not None)
 
     def step(self) -> Iterator[None]:
         """Send, prepare and receive, with a pause for the other lanes after each."""
@@ -160,15 +160,17 @@ def guarded(nodes: RedisNodes, todo: Sequence[Guarded]) -> list[list[Reply] | No
             steps = [lane.step() for lane in running]
             while steps:
                 steps = [step for step in steps if next(step, steps) is not steps]
-    if any(lane.rearranged or lane.error for lane in lanes):
-        nodes.rearranged()
-    done = {number: result for lane in lanes for number, result in lane.done.items()}
-    for lane in lanes:
-        if lane.error is not None:
-            failure = explained(lane.error, shown)
-            if isinstance(failure, StoreUnavailable) and (
-                any(done.values()) or any(each.uncertain for each in lanes)
-            ):
-                raise CommitUncertain(f"{failure}: lost in the middle of a commit") from lane.error
-            raise failure from lane.error
+        if any(lane.rearranged or lane.error for lane in lanes):
+            nodes.rearranged()
+        done = {number: result for lane in lanes for number, result in lane.done.items()}
+        for lane in lanes:
+            if lane.error is not None:
+                failure = explained(lane.error, shown)
+                if isinstance(failure, StoreUnavailable) and (
+                    any(done.values()) or any(each.uncertain for each in lanes)
+                ):
+                    raise CommitUncertain(
+                        f"{failure}: lost in the middle of a commit"
+                    ) from lane.error
+                raise failure from lane.error
     return [done.get(number) for number in range(len(todo))]

@@ -2,15 +2,16 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from .backend import ShardHead
-from .errors import CommitUncertain
+from .errors import CommitUncertain, StoreError
 from .generation import State
 from .redis_guarded import Guarded, guarded
-from .redis_names import Names, Shard
-from .redis_nodes import RedisNodes, Reply, packed
+from .redis_names import Shard
+from .redis_nodes import Batch, Reply, packed
+from .redis_registry import RedisRegistry
 
 ORDER: tuple[State, ...] = get_args(State)
 """States in the order in which a generation goes through them; there is no way back."""
@@ -27,12 +28,13 @@ class RedisHeads:
 
     Parameters
     ----------
-    nodes, names, store
-        Where, and the id of the store.
+    registry
+        Of the store, whose id is known.
     """
 
-    def __init__(self, nodes: RedisNodes, names: Names, store: str) -> None:
-        self.nodes, self.names, self.store = nodes, names, store
+    def __init__(self, registry: RedisRegistry) -> None:
+        self.nodes, self.names, self.store = registry.nodes, registry.names, registry.id
+        self.registry = registry
 
     def get(self, generation: int, shard: Shard) -> bytes:
         """Write the command that reads a head."""
@@ -47,6 +49,34 @@ class RedisHeads:
             return None
         found: State = state.decode()
         return ShardHead(int(version), found, ledger)
+
+    def snapshots(
+        self, generation: int, commands: Mapping[Shard, Sequence[bytes]]
+    ) -> dict[Shard, tuple[ShardHead, list[Reply]]]:
+        """Read from several shards, of each its head and the replies to some commands as one.
+
+        Raises
+        ------
+        StoreError
+            If a head is gone.
+        """
+        answers = self.nodes.run(
+            [
+                Batch(self.names.tag(generation, shard), [self.get(generation, shard), *some])
+                for shard, some in commands.items()
+            ]
+        )
+        found: dict[Shard, tuple[ShardHead, list[Reply]]] = {}
+        for shard, (first, *others) in zip(commands, answers, strict=True):
+            head = self.read(first)
+            if head is None:
+                self.registry.read()  # tells whether the store is gone, or another one
+                raise StoreError(
+                    f"{self.nodes.address.shown}: shard {shard} of generation {generation} is "
+                    "gone: the server lost a part of its data; backfill into a new store"
+                )
+            found[shard] = head, others
+        return found
 
     def commit(self, generation: int, shard: Shard, ledger: bytes) -> tuple[bytes, bytes]:
         """Write the commands that end a write: the version and the ledger."""
@@ -76,6 +106,8 @@ class RedisHeads:
 
         def decide(answers: list[Reply]) -> list[bytes]:
             head = self.read(answers[0])
+            if head is None and answers[0][0] is not None:
+                raise StoreError(f"{self.nodes.address.shown}: {name} is another store's")
             if head is None:
                 fields = ("store", self.store, "version", 0, "state", state, "ledger", b"")
                 return [packed("HSET", name, *fields)]

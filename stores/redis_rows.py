@@ -83,6 +83,8 @@ class RedisRows:
         answers
             Of each run of cells, `width` replies.
         """
+        if not answers:
+            return pl.DataFrame(schema={**cells.schema, **self.schema})
         columns = {
             name: pl.Series(list(chain.from_iterable(answers[n :: self.width])), dtype=pl.Binary)
             for n, name in enumerate(["text", *self.sketches])

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .errors import GenerationDropped, StoreError
-from .generation import Generation
+from .errors import GenerationDropped
+from .generation import Generation, State
 from .redis_heads import RedisHeads
 from .redis_names import Shard
-from .redis_nodes import Argument, Batch, Reply, packed
+from .redis_nodes import Argument, Reply, packed
 from .redis_rows import RedisRows
 from .redis_windows import listed
 
@@ -42,7 +42,7 @@ class RedisScan:
 
     def __init__(self, heads: RedisHeads, rows: RedisRows, generation: Generation) -> None:
         self.heads, self.rows, self.generation = heads, rows, generation
-        self.nodes, self.names, self.number = heads.nodes, heads.names, rows.number
+        self.number = rows.number
 
     def all(
         self, shards: Sequence[int], since: int | None, until: int | None
@@ -84,7 +84,11 @@ class RedisScan:
     ) -> Iterator[dict[Shard, list[int]]]:
         for start in range(0, len(shards), TOGETHER):
             some = list(shards[start : start + TOGETHER])
-            yield from listed(self.nodes, self.names, self.number, some, since, until)
+            for pages in listed(self.heads, self.number, some, since, until):
+                for state, _ in pages.values():
+                    self._refuse(state)
+                if found := {shard: page for shard, (_, page) in pages.items() if page}:
+                    yield found
 
     def _sizes(self, pages: dict[Shard, list[int]]) -> dict[tuple[Shard, int], int]:
         runs = [_Run(shard, window) for shard, page in pages.items() for window in page]
@@ -126,14 +130,13 @@ class RedisScan:
         """Ask each shard in one snapshot; the runs of one shard follow each other."""
         asked: dict[Shard, list[bytes]] = {}
         for run, some in zip(runs, commands, strict=True):
-            asked.setdefault(run.shard, [self.heads.get(self.number, run.shard)]).extend(some)
-        batches = [Batch(self.names.tag(self.number, each), asked[each]) for each in asked]
+            asked.setdefault(run.shard, []).extend(some)
         found: list[Reply] = []
-        for first, *answers in self.nodes.run(batches):
-            head = self.heads.read(first)
-            if head is None:
-                raise StoreError(f"{self.nodes.address.shown}: emptied during a scan")
-            if head.state == "dropped":
-                raise GenerationDropped(f"{self.generation} was dropped")
+        for head, answers in self.heads.snapshots(self.number, asked).values():
+            self._refuse(head.state)
             found += answers
         return found
+
+    def _refuse(self, state: State) -> None:
+        if state == "dropped":
+            raise GenerationDropped(f"{self.generation} was dropped")

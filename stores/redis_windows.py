@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from .redis_names import Names, Shard
-from .redis_nodes import Argument, Batch, RedisNodes, packed
+from .generation import State
+from .redis_heads import RedisHeads
+from .redis_names import Shard
+from .redis_nodes import Argument, packed
 
 PAGE = 1000
 """Windows listed by one command: about a millisecond of the server's time."""
@@ -46,35 +48,41 @@ def add(name: str, windows: Sequence[int]) -> bytes:
 
 
 def listed(
-    nodes: RedisNodes,
-    names: Names,
+    heads: RedisHeads,
     generation: int,
     shards: Sequence[Shard],
     since: int | None = None,
     until: int | None = None,
-) -> Iterator[dict[Shard, list[int]]]:
+) -> Iterator[dict[Shard, tuple[State, list[int]]]]:
     """Yield the windows of several shards, each in order, up to a page of each at a time.
 
     Parameters
     ----------
+    heads, generation, shards
+        Where.
     since, until
         Bounds: from ``since`` on, before ``until``.
+
+    Yields
+    ------
+    dict
+        Shard → its state and some windows.
     """
     stop = "+" if until is None else f"({member(until)}"
     starts = dict.fromkeys(shards, "-" if since is None else f"[{member(since)}")
     while starts:
-        answers = nodes.run(
-            [
-                Batch(
-                    names.tag(generation, shard),
-                    [packed("ZRANGEBYLEX", index, start, stop, "LIMIT", 0, PAGE)],
-                )
-                for shard, start in starts.items()
-                for index in [names.windows(generation, shard)]
-            ]
-        )
-        pages = {shard: page for shard, (page,) in zip(starts, answers, strict=True)}
-        yield {shard: [parsed(each) for each in page] for shard, page in pages.items() if page}
+        commands = {
+            shard: [packed("ZRANGEBYLEX", index, start, stop, "LIMIT", 0, PAGE)]
+            for shard, start in starts.items()
+            for index in [heads.names.windows(generation, shard)]
+        }
+        found = heads.snapshots(generation, commands)
+        yield {
+            shard: (head.state, [parsed(each) for each in page])
+            for shard, (head, (page,)) in found.items()
+        }
         starts = {
-            shard: f"({page[-1].decode()}" for shard, page in pages.items() if len(page) == PAGE
+            shard: f"({page[-1].decode()}"
+            for shard, (_, (page,)) in found.items()
+            if len(page) == PAGE
         }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import polars as pl
 
 from .backend import ShardWrite
@@ -69,9 +70,9 @@ class RedisWrites:
 
 def _together(frames: Sequence[pl.DataFrame | None], columns: list[str]) -> pl.DataFrame:
     """Put frames into one, with the ``place`` that each had."""
-    some = [
-        frame.select(columns).with_columns(place=pl.lit(place, dtype=pl.Int64))
-        for place, frame in enumerate(frames)
-        if frame is not None
-    ]
-    return pl.concat(some) if some else NOTHING
+    some = {place: frame for place, frame in enumerate(frames) if frame is not None}
+    if not some:
+        return NOTHING
+    places = np.repeat(list(some), [frame.height for frame in some.values()])
+    rows = pl.concat(list(some.values())).select(columns)
+    return rows.with_columns(pl.Series("place", places, dtype=pl.Int64))

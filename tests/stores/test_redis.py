@@ -10,18 +10,24 @@ __all__ = ["redis_cluster", "redis_server", "valkey_server"]
 
 
 class TestRedis(BackendContract):
+    examples = 5
+
     @pytest.fixture
     def backend(self, redis_server):
         return RedisBackend(fresh(redis_server))
 
 
 class TestValkey(BackendContract):
+    examples = 3
+
     @pytest.fixture
     def backend(self, valkey_server):
         return RedisBackend(fresh(valkey_server))
 
 
 class TestRedisCluster(BackendContract):
+    examples = 3
+
     @pytest.fixture
     def backend(self, redis_cluster):
         return RedisBackend(fresh(redis_cluster))
