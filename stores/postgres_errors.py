@@ -15,7 +15,7 @@ HEALING_CLASSES = frozenset({"08", "53", "58"})
 HEALING = frozenset({"25P03", "25P04", "55P03", "57014", "57P01", "57P02", "57P03", "57P05"})
 
 
-class LostRace(StoreError):
+class LostRace(StoreUnavailable):
     """Other transactions came first, and nothing of this one was written."""
 
 

@@ -17,6 +17,11 @@ from .quoting import fitting, quoted
 from .rows import to_frame
 
 BATCH = 20_000
+SCANNING = """
+SET LOCAL enable_seqscan = on; SET LOCAL enable_bitmapscan = on; SET LOCAL cursor_tuple_fraction = 1
+"""
+"""All rows are wanted of a scan, in any order: the plan for that is PostgreSQL's to choose."""
+
 FEW = 1_000
 """Rows up to which a statement with arrays takes less time than a table to copy them to."""
 
@@ -37,7 +42,7 @@ class PostgresRows:
     """
 
     def __init__(self, generation: Generation, number: int) -> None:
-        self.states, self.number = dict(generation.states), number
+        self.states = dict(generation.states)
         self.table = quoted(fitting(generation.job, f"#{number}"))
         names = [
             name if name == fitting(name) else fitting(name, f"#{place}")
@@ -111,6 +116,7 @@ class PostgresRows:
         given = {condition: value for condition, value in bounds.items() if value is not None}
         where = [condition % (place + 1) for place, condition in enumerate(given)]
         schema = {**CELL, **self.types, "updated_at": pl.Int64()}
+        connection.execute(SCANNING)
         with connection.cursor("scan", binary=True) as rows:
             rows.execute(
                 f'SELECT "window", key, {"".join(f"{each}, " for each in self._read)}updated_at '
@@ -157,7 +163,7 @@ class PostgresRows:
         self, connection: Connection, rows: pl.DataFrame, columns: list[str], types: list[str]
     ) -> str:
         """Copy rows to a table that ends with the transaction: faster than arrays if many."""
-        stage = quoted(f"stage#{self.number}")
+        stage = "pg_temp.sent"
         kept = ", ".join(f"{column} {type_}" for column, type_ in zip(columns, types, strict=True))
         connection.execute(f"CREATE TEMP TABLE {stage} ({kept}) ON COMMIT DROP")
         with connection.cursor().copy(f"COPY {stage} FROM STDIN (FORMAT binary)") as copy:

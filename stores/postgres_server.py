@@ -100,14 +100,17 @@ class PostgresServer:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Connection]:
-        connection = self._begin(begin)
+        connection, process = self._begin(begin), os.getpid()
         try:
             with self._errors(connection):
                 yield connection
             with self._errors(connection, committing=True):
                 connection.execute("COMMIT")
         finally:
-            self._give_back(connection)
+            if process == os.getpid():
+                self._give_back(connection)
+            else:  # a child ends what its parent began: for itself alone
+                self._inherited.append(connection)
 
     def _begin(self, begin: str) -> Connection:
         """Begin a transaction: nothing is lost if that has to be tried on another connection."""

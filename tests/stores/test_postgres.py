@@ -103,7 +103,7 @@ def test_names_of_all_kinds_can_be_stored(store):
     ]
     columns = {"price": pl.Int64()}
     product = Product({name: Sum("price", dtype=pl.Int128()) for name in names}).bind(columns)
-    for job in ("job " * 30 + "a", "job " * 30 + "b", 'a "b" %s $1 {}', "heads", "ü" * 31):
+    for job in ("job " * 30 + "a", "job " * 30 + "b", 'a "b" %s $1 {}', "heads", "sent"):
         where = store.register(
             {**declaration(job), "aggregates": product.declare(), "window_us": None}
         )
@@ -347,6 +347,17 @@ def test_a_restart_between_two_uses_is_not_noticed(postgres_server, store):
     assert store.states(where)["n"].to_list() == [1, 1]
     store.apply(where, SEGMENTS[1:2], STATES)
     assert store.states(where)["n"].to_list() == [2, 2]
+
+
+def test_sessions_that_were_ended_while_idle_are_replaced(store):
+    where = store.register(declaration())
+    for number in range(3):
+        with store.backend.server.reading() as one, store.backend.server.reading() as other:
+            assert one is not other
+        others = "FROM pg_stat_activity WHERE application_name = 'beaconfold'"
+        sql(store.url, f"SELECT pg_terminate_backend(pid, 9000) {others} AND pid <> pg_backend_pid()")
+        store.apply(where, SEGMENTS[number : number + 1], STATES)
+    assert store.states(where)["n"].to_list() == [3, 3]
 
 
 def test_a_crash_in_the_middle_writes_nothing(postgres_server, backend):
