@@ -19,7 +19,7 @@ _GAPS: Final = tuple(timedelta(minutes=each) for each in (0, 30, 60, 24 * 60))
 
 
 class Step(NamedTuple):
-    """The length of a window: microseconds, or days or months of a calendar."""
+    """The length of a window: microseconds, or days, weeks or months of a calendar."""
 
     amount: int
     unit: str
@@ -35,25 +35,23 @@ class Step(NamedTuple):
 
         Examples
         --------
-        >>> Step.parse("5m"), Step.parse("2w")
-        (Step(amount=300000000, unit='us'), Step(amount=14, unit='days'))
+        >>> Step.parse("5m"), Step.parse("1y")
+        (Step(amount=300000000, unit='us'), Step(amount=12, unit='months'))
         """
         match = re.fullmatch(r"(\d+)(d|w|mo|y)", text) if isinstance(text, str) else None
         if match is None:
             return cls(parse_duration(text), "us")
-        if int(match[1]) == 0:
+        amount, unit = int(match[1]), match[2]
+        if amount == 0:
             raise ValueError(f"the duration {text!r} is not longer than zero")
-        factor, unit = {
-            "d": (1, "days"),
-            "w": (7, "days"),
-            "mo": (1, "months"),
-            "y": (12, "months"),
-        }[match[2]]
-        return cls(int(match[1]) * factor, unit)
+        if unit == "y":
+            return cls(12 * amount, "months")
+        return cls(amount, {"d": "days", "w": "weeks", "mo": "months"}[unit])
 
-    def fixed(self, tz: str | None) -> "Step":
-        """Write days as microseconds where no time zone makes them differ."""
-        return Step(self.amount * DAY, "us") if tz is None and self.unit == "days" else self
+    def smallest(self, tz: str | None) -> "Step":
+        """Write weeks as days, and days as microseconds where no time zone makes them differ."""
+        step = Step(7 * self.amount, "days") if self.unit == "weeks" else self
+        return Step(step.amount * DAY, "us") if tz is None and step.unit == "days" else step
 
 
 class Grid(ABC):
@@ -111,39 +109,41 @@ class CalendarGrid(Grid):
     step: Step
     tz: str
 
-    @property
-    def _origin(self) -> date:
-        weeks = self.step.unit == "days" and self.step.amount % 7 == 0
-        return MONDAY if weeks else date(1970, 1, 1)
-
     def number(self, instant: pl.Expr) -> pl.Expr:
         """Look at the calendar."""
         day = instant.cast(WINDOW).dt.convert_time_zone(self.tz).dt.date()
-        if self.step.unit == "days":
-            return (day - pl.lit(self._origin)).dt.total_days() // self.step.amount
-        months = (day.dt.year().cast(pl.Int64) - 1970) * 12 + day.dt.month() - 1
-        return months // self.step.amount
+        if self.step.unit == "months":
+            months = (day.dt.year().cast(pl.Int64) - 1970) * 12 + day.dt.month() - 1
+            return months // self.step.amount
+        first, days = self._days
+        return (day - pl.lit(first)).dt.total_days() // days
 
     def start(self, number: pl.Expr) -> pl.Expr:
         """Find midnight."""
-        steps = number * self.step.amount
-        if self.step.unit == "days":
-            day = pl.lit(self._origin) + pl.duration(days=steps)
+        if self.step.unit == "months":
+            months = number * self.step.amount
+            day = pl.date(1970 + months // 12, months % 12 + 1, 1)
         else:
-            day = pl.date(1970 + steps // 12, steps % 12 + 1, 1)
+            first, days = self._days
+            day = pl.lit(first) + pl.duration(days=number * days)
         return instants(day.cast(pl.Datetime("us")), self.tz)
+
+    @property
+    def _days(self) -> tuple[date, int]:
+        """Where days are counted from, and how many make a window."""
+        weeks = self.step.unit == "weeks"
+        return (MONDAY, 7 * self.step.amount) if weeks else (date(1970, 1, 1), self.step.amount)
 
 
 def grid(step: Step, tz: str | None) -> Grid:
-    """Choose the windows of a length: those of a calendar for days and longer."""
-    if step.unit == "us" or (tz is None and step.unit == "days" and step.amount % 7):
-        return EvenGrid(step.fixed(tz).amount)
-    return CalendarGrid(step, tz or "UTC")
+    """Choose the windows of a length: those of a calendar for weeks, months and days in a zone."""
+    even = step if step.unit == "weeks" else step.smallest(tz)
+    return EvenGrid(even.amount) if even.unit == "us" else CalendarGrid(step, tz or "UTC")
 
 
 def count(period: Step, every: Step, tz: str | None) -> int | None:
     """Tell how many windows make a longer one, or None if no whole number does."""
-    period, every = period.fixed(tz), every.fixed(tz)
+    period, every = period.smallest(tz), every.smallest(tz)
     if period.unit != every.unit or period.amount % every.amount:
         return None
     return period.amount // every.amount
