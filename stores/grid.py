@@ -75,6 +75,10 @@ class Grid(ABC):
         found: int = pl.select(self.start(pl.lit(number, dtype=pl.Int64))).item()
         return found
 
+    def next_start(self, instant: int) -> int:
+        """Return the first start of a window that is not before an instant."""
+        return self.starts(self.at(instant - 1) + 1)
+
 
 @dataclass(frozen=True)
 class EvenGrid(Grid):

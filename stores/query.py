@@ -14,15 +14,12 @@ from .cells import CELL, Cells
 from .generation import Generation
 from .hops import hops
 from .horizons import Horizons
-from .reading import Reading
+from .reading import AT_A_TIME, Reading
 from .where import Where
 from .windows import Misfit, Windows
 
 HELD = 1_000_000
 """Rows that wait before they are rolled up, and before they are presented."""
-
-AT_A_TIME = 8
-"""Shards that are read at once."""
 
 
 def query(
@@ -45,9 +42,9 @@ def query(
     backend, generation
         Where the states are. The generation stays the same throughout, whatever is switched.
     since, until
-        Stored windows that start from ``since`` on and before ``until``; with ``period``, hops that
-        do so, each of them whole. Datetimes or ISO 8601 text, in ``tz`` or else UTC unless they say
-        otherwise.
+        Stored windows that start from ``since`` on and before ``until``; with ``period``, and
+        without ``every``, windows of the result that do so, each of them whole. Datetimes or ISO
+        8601 text, in ``tz`` or else UTC unless they say otherwise.
     every
         Roll windows up to this width: a multiple of the job's own window, ``"1h"`` say, aligned to
         1970-01-01T00:00Z; or weeks, months or years, ``"1w"``, ``"3mo"``, ``"1y"``, of the

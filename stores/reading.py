@@ -15,6 +15,9 @@ from .shard_record import ShardRecord
 
 T = TypeVar("T")
 
+AT_A_TIME = 16
+"""Shards to read at once where the result is held anyway: servers answer several together."""
+
 FEW_KEYS = 16
 """Up to so many keys of a shard are looked up one by one."""
 
@@ -77,9 +80,10 @@ class Reading:
             else:
                 todo += _alike(found, at_a_time)
 
-    def rows(self) -> Iterator[pl.DataFrame]:
-        """Yield the rows in batches, holding those of one shard at most."""
-        return chain.from_iterable(self.each(lambda _, batches: list(batches)))
+    def rows(self, *, at_a_time: int = 1) -> Iterator[pl.DataFrame]:
+        """Yield the rows in batches, holding those of so many shards at most."""
+        taken = self.each(lambda _, batches: list(batches), at_a_time=at_a_time)
+        return chain.from_iterable(taken)
 
     def _scan(self, shards: Sequence[int]) -> Iterator[pl.DataFrame]:
         # Under a generation without windows, others than 0 are free for bookkeeping.

@@ -21,7 +21,7 @@ from .generation import Generation
 from .horizons import Horizons
 from .ledger import Ledger
 from .query import query
-from .reading import Reading
+from .reading import AT_A_TIME, Reading
 from .retention import Retention
 from .segment_merge import Applied, SegmentMerge
 from .segments import Seal, SegmentId
@@ -461,5 +461,5 @@ class MergeableStore:
 
     def _rows(self, generation: Generation) -> pl.DataFrame:
         cells = Cells(generation, self.shards)
-        rows = Reading(self.backend, generation).rows()
+        rows = Reading(self.backend, generation).rows(at_a_time=AT_A_TIME)
         return pl.concat([cells.no_rows, *rows]).drop("updated_at")

@@ -67,8 +67,7 @@ class Windows:
         ValueError
             If they make no sense.
         """
-        own = generation.window
-        if own is None:
+        if generation.window is None:
             if any(word is not None for word in (since, until, every, period, tz)):
                 raise ValueError(
                     f"{generation.job} has no windows: leave out since, until, every, period and tz"
@@ -76,13 +75,39 @@ class Windows:
             return None
         if tz is not None:
             known_zone(tz)
-        start, stop = bound(since, tz), bound(until, tz)
-        if every is None:
-            if period is not None:
-                raise ValueError(f"period={period!r} needs every=: how far apart windows start")
-            width = horizons.finest(start) or own
-            tumbling = None if width == own else EvenGrid(width)
-            return cls(own, tumbling, None, start, stop, f"every={duration_text(width)!r}")
+        bounds = bound(since, tz), bound(until, tz)
+        if every is not None:
+            return cls._wanted(generation, every, period, tz, *bounds)
+        if period is not None:
+            raise ValueError(f"period={period!r} needs every=: how far apart windows start")
+        return cls._kept(generation.window, horizons, *bounds)
+
+    @classmethod
+    def _kept(cls, own: int, horizons: Horizons, since: int | None, until: int | None) -> "Windows":
+        """Choose the finest windows at which all is kept that starts from an instant on."""
+        width = horizons.finest(since) or own
+        text = f"every={duration_text(width)!r}"
+        if width == own:
+            return cls(own, None, None, since, until, text)
+        # Whole windows, as those of some shards may not be rolled up yet.
+        wide = EvenGrid(width)
+        since = None if since is None else wide.next_start(since)
+        until = None if until is None else wide.next_start(until)
+        return cls(own, wide, None, since, until, text)
+
+    @classmethod
+    def _wanted(
+        cls,
+        generation: Generation,
+        every: str,
+        period: str | None,
+        tz: str | None,
+        since: int | None,
+        until: int | None,
+    ) -> "Windows":
+        """Choose the windows that were named."""
+        own = generation.window
+        assert own is not None  # noqa: S101 - the caller has checked it
         step = Step.parse(every)
         length = None if period is None else count(Step.parse(period), step, tz)
         if period is not None and length is None:
@@ -93,22 +118,19 @@ class Windows:
                 f"every={every!r} is not a multiple of the window of {generation.job}, "
                 f"{own / 1e6:g} s"
             )
+        as_stored = asked == EvenGrid(own) and length is None
         text = f"every={every!r}" + (f" in {tz}" if tz else "")
-        if isinstance(asked, EvenGrid) and asked.width == own and length is None:
-            return cls(own, None, None, start, stop, text)
-        return cls(own, asked, length, start, stop, text)
+        return cls(own, None if as_stored else asked, length, since, until, text)
 
     @property
     def bounds(self) -> tuple[int | None, int | None]:
         """The bounds of the stored windows to read, in µs."""
         if self.grid is None or self.length is None:
             return self.since, self.until
-        since, until = self.since, self.until
-        if since is not None:
-            since = self._next(since)
-        if until is not None:
-            until = self.grid.starts(self.grid.at(until - 1) + self.length)
-        return since, until
+        since = None if self.since is None else self.grid.next_start(self.since)
+        if self.until is None:
+            return since, None
+        return since, self.grid.starts(self.grid.at(self.until - 1) + self.length)
 
     def place(self, rows: pl.DataFrame, horizons: Horizons) -> pl.DataFrame:
         """Move stored rows to the windows in which theirs lie.
@@ -145,9 +167,10 @@ class Windows:
         width = horizons.width if horizons.advanced else pl.lit(self.own, dtype=pl.Int64)
         number = asked.number(pl.col("window"))
         starts = rows.select(pl.col("window").unique()).with_columns(
-            width.alias("width"), asked.start(number).alias("start"),
+            width.alias("width"),
+            asked.start(number).alias("start"),
             asked.start(number + 1).alias("stop"),
-        )  # fmt: skip
+        )
         across = starts.filter(pl.col("window") + pl.col("width") > pl.col("stop"))
         if across.height:
             raise self._misfit(horizons, **across.sort("window").row(-1, named=True))
@@ -175,10 +198,3 @@ class Windows:
         if self.since is not None:
             rows = rows.filter(start >= self.since)
         return rows if self.until is None else rows.filter(start < self.until)
-
-    def _next(self, instant: int) -> int:
-        """Return the first start of a window that is not before an instant."""
-        assert self.grid is not None  # noqa: S101
-        number = self.grid.at(instant)
-        start = self.grid.starts(number)
-        return start if start == instant else self.grid.starts(number + 1)

@@ -298,6 +298,8 @@ def test_shards_that_are_rolled_up_at_different_times():
     assert len(set(store.horizons(store.live("clicks")).values())) > 1
     assert store.query("clicks").equals(fine.query("clicks", every="20m"))
     assert store.query("clicks", since=minutes(90)).equals(fine.query("clicks", since=minutes(90)))
+    whole = fine.query("clicks", since=minutes(60), until=minutes(100), every="20m")
+    assert store.query("clicks", since=minutes(55), until=minutes(95)).equals(whole)
 
 
 # What is read, and how much of it is held

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis_servers import fresh
 
 from beaconfold.stores import (
     GenerationDropped,
@@ -429,6 +430,28 @@ def test_a_roll_up_during_a_reading_is_noticed():
     states = MergeableStore(rival).states(where)
     assert states.equals(real.states(where))
     assert set(states.group_by("publisher").agg(pl.col("n").sum())["n"]) == {60}
+
+
+@pytest.mark.parametrize("server", ["redis_server", "postgres_url"])
+def test_servers_roll_up_as_memory_does(server, request):
+    found = request.getfixturevalue(server)
+    url = fresh(found) if server == "redis_server" else found
+    some = fold((f"p{key}", each, 1, "u") for key in range(8) for each in range(0, 190, 7))
+    late = fold([(f"p{key}", each, 1, "v") for key in range(9) for each in range(3, 180, 30)])
+    dumps, answers = [], []
+    with open_store(url, shards=4) as remote:
+        for store in (remote, open_store("memory://", shards=4)):
+            where = store.register(declaration())
+            for number, (partials, now) in enumerate([(some, 100), (late, 185), (late, 190)]):
+                store.apply(where, [SegmentId("a", "p", 1, number)], partials)
+                store.expire(where, RETENTION, minutes(now))
+            dumps.append(store.dump(where))
+            answers.append(store.query("clicks", every="20m", period="2h", since=minutes(60)))
+            answers.append(store.query("clicks", where={"publisher": ["p1", "p2"]}))
+            assert set(store.horizons(where).values()) == {Horizons(at(1, 5, 20), at(180, 160, 60))}
+    assert dumps[0] == dumps[1]
+    assert answers[0].equals(answers[2])
+    assert answers[1].equals(answers[3])
 
 
 def test_an_overdue_roll_up_is_done_in_small_steps(monkeypatch):
