@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from redis.connection import parse_url
+from redis.connection import ConnectionPool, parse_url
 
 from .urls import redacted
 
@@ -72,11 +72,11 @@ class RedisAddress:
             parts = urlsplit(f"{SCHEMES[scheme]}://{rest}")
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
             self.namespace = query.pop("namespace", NAMESPACE)
+            path = parts.path
             if parts.scheme == "unix":
-                path = str(Path(parts.path).absolute())
-                parts = parts._replace(path=path)
-                url = url.replace(f"{urlsplit(url).path}", quote(path), 1)
-            address = parts._replace(query=urlencode(query)).geturl()
+                path = quote(str(Path(unquote(path)).absolute()))
+                url = url.replace(f"{parts.netloc}{parts.path}", f"{parts.netloc}{path}", 1)
+            address = f"{parts.scheme}://{parts.netloc}{path}?{urlencode(query)}"
             self.options: dict[str, Any] = {
                 **PATIENCE,
                 "max_connections": MANY,
@@ -90,6 +90,11 @@ class RedisAddress:
                 f"{self.shown} is no valid URL: write special characters of user and password "
                 "as %XX, and the port as a number"
             ) from None
+        try:
+            ConnectionPool(**self.options).make_connection()
+        except TypeError as error:
+            name = str(error).rpartition(" ")[2]
+            raise ValueError(f"{self.shown}: redis-py knows no setting {name}") from None
         self.url = url
         if not re.fullmatch(r"[A-Za-z0-9._:-]+", self.namespace):
             raise ValueError(f"{self.shown}: a namespace has letters, digits and . _ : - only")

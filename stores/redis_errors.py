@@ -23,6 +23,8 @@ REARRANGED = (AskError, TryAgainError)
 LOST = (ConnectionError, TimeoutError, OSError)
 """The connection is gone, and with it the replies that were under way."""
 
+DENIED = (AuthenticationError, AuthorizationError)
+
 HEALING = ("MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN", "MASTERDOWN")
 """Codes of replies with which a server refuses writes for a while."""
 
@@ -45,33 +47,35 @@ def explained(error: BaseException, shown: str) -> StoreError:
     StoreError("redis://host: not permitted to this user: no permissions to run 'watch'")
     """
     said = (str(error).splitlines() or [type(error).__name__])[0]
-    if isinstance(error, (AuthenticationError, AuthorizationError)):
-        return StoreError(f"{shown}: wrong user or password")
-    if isinstance(error, NoPermissionError):
-        return StoreError(f"{shown}: not permitted to this user: {said}")
-    if "CERTIFICATE_VERIFY_FAILED" in said:
-        return StoreError(f"{shown}: the server's certificate is not trusted: {said}")
-    if said.startswith("WRONGTYPE"):
-        return StoreLayoutError(f"{shown}: keys of this namespace hold something else: {said}")
-    what = _what_may_heal(error)
-    if what is None:
-        return StoreError(f"{shown}: {said}")
-    return StoreUnavailable(": ".join(filter(None, [shown, what, said])))
-
-
-def _what_may_heal(error: BaseException) -> str | None:
-    """Say what is the matter where it may pass: nothing more than the error does, or more."""
-    if isinstance(error, BusyLoadingError):
-        return "the server is not ready yet"
-    if isinstance(error, ReadOnlyError):
-        return "the server is a read-only replica"
-    if isinstance(error, OutOfMemoryError):
-        return "the server is full, raise its maxmemory"
-    if isinstance(error, (*REARRANGED, ClusterDownError)):
-        return "the cluster is down or being rearranged"
-    if isinstance(error, LOST) or str(error).startswith(HEALING):
-        return ""
-    return None
+    kinds: list[tuple[bool, type[StoreError], str]] = [
+        (isinstance(error, DENIED), StoreError, "wrong user or password"),
+        ("NOPERM" in said, StoreError, f"not permitted to this user: {said}"),
+        (isinstance(error, NoPermissionError), StoreError, f"not permitted to this user: {said}"),
+        ("VERIFY_FAILED" in said, StoreError, f"the server's certificate is not trusted: {said}"),
+        ("WRONGTYPE" in said, StoreLayoutError, f"something else is in this namespace: {said}"),
+        (
+            "cluster support disabled" in said,
+            StoreError,
+            "this is no Redis Cluster: use redis:// or rediss://",
+        ),
+        (isinstance(error, BusyLoadingError), StoreUnavailable, f"not ready yet: {said}"),
+        (isinstance(error, ReadOnlyError), StoreUnavailable, "the server is a read-only replica"),
+        (
+            isinstance(error, OutOfMemoryError),
+            StoreUnavailable,
+            f"the server is full, raise its maxmemory: {said}",
+        ),
+        (
+            isinstance(error, (*REARRANGED, ClusterDownError)),
+            StoreUnavailable,
+            f"the cluster is down or being rearranged: {said}",
+        ),
+        (isinstance(error, LOST) or said.startswith(HEALING), StoreUnavailable, said),
+    ]
+    return next(
+        (kind(f"{shown}: {what}") for holds, kind, what in kinds if holds),
+        StoreError(f"{shown}: {said}"),
+    )
 
 
 __all__ = ["LOST", "REARRANGED", "RedisError", "explained"]

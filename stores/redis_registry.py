@@ -19,6 +19,10 @@ LAYOUT = 1
 """The layout that this version reads and writes."""
 
 ATTEMPTS, PAUSE = 100, 0.01
+"""How often a change is tried while others make theirs, and the longest pause in seconds."""
+
+LOOKS = 1000
+"""Pages of a thousand keys that are looked through before a store is made."""
 
 
 class Entry(NamedTuple):
@@ -147,9 +151,13 @@ class RedisRegistry:
                 return []
             return [packed("HSET", self.names.store, *fields)]
 
-        (answers,) = self.nodes.run([Batch(STORE, self._questions)])
-        if not answers[0]:
-            self._refuse_leftovers()
+        if not self._there():
+            stranger = self._stranger()
+            if stranger is not None and not self._there():
+                raise StoreLayoutError(
+                    f"{shown}: there is no store, but something else: {stranger}; "
+                    "choose another namespace"
+                )
             self._transact(decide)
         found = self.read()
         if shards not in (None, int(found.store["shards"])):
@@ -222,22 +230,22 @@ class RedisRegistry:
             raise StoreError(f"{shown} is another store than the one opened first")
         return found
 
-    def _refuse_leftovers(self) -> None:
-        """Refuse a namespace in which there are keys, but no store."""
+    def _there(self) -> bool:
+        ((store, *_),) = self.nodes.run([Batch(STORE, self._questions)])
+        return bool(store)
+
+    def _stranger(self) -> str | None:
+        """Find a key in the namespace, of a store that was deleted in part, or of somebody else."""
         pattern = f"{self.names.namespace}:{{*"
         for node in self.nodes.all():
-            cursor, calls = b"0", 0
-            while calls == 0 or (cursor != b"0" and calls < LOOKS):
+            cursor = b"0"
+            for _ in range(LOOKS):
                 cursor, found = self.nodes.ask(
                     node, "SCAN", cursor, "MATCH", pattern, "COUNT", 1000
                 )
-                calls += 1
                 if found:
-                    raise StoreLayoutError(
-                        f"{self.nodes.address.shown}: there is no store, but something else: "
-                        f"{found[0].decode(errors='replace')}; choose another namespace"
-                    )
-
-
-LOOKS = 1000
-"""Pages of a thousand keys that are looked through before a store is made."""
+                    name: str = found[0].decode(errors="replace")
+                    return name
+                if cursor == b"0":
+                    break
+        return None

@@ -37,9 +37,7 @@ def _check(nodes: RedisNodes, node: Node) -> None:
         )
     if said.get("role", "master") != "master":
         raise StoreUnavailable(f"{where}: the server is a read-only replica: name its master")
-    clustered = said.get("cluster_enabled") == "1"
-    if clustered != nodes.address.cluster:
-        scheme = "redis+cluster:// (or rediss+cluster://)" if clustered else "redis:// or rediss://"
+    if said.get("cluster_enabled") == "1" and not nodes.address.cluster:
         raise StoreError(
-            f"{where}: this is {'' if clustered else 'no '}Redis Cluster: use {scheme}"
+            f"{where}: this is a Redis Cluster: use redis+cluster://, rediss+cluster://"
         )
