@@ -101,7 +101,7 @@ class Expiry:
         since = horizons.until[level]
         width = horizons.alignments[level]
         if until - since <= width:
-            return [until]
+            return [until] if since < until else []
         rows: Counter[int] = Counter()
         for batch in self._scan(shard, since, until):
             starts = batch["window"] // width * width

@@ -50,7 +50,7 @@ class ShardRecord:
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
     @staticmethod
-    @lru_cache(maxsize=256)
+    @lru_cache(maxsize=128)
     def decode(data: bytes) -> "ShardRecord":
         """Read what `encode` wrote; no bytes are an empty record.
 
