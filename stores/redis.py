@@ -13,10 +13,11 @@ from .redis_address import RedisAddress
 from .redis_commit import commit
 from .redis_documents import RedisDocuments
 from .redis_drop import drop_rows
+from .redis_entries import Entry, Registry
 from .redis_heads import RedisHeads
 from .redis_names import DOCUMENTS, Names, Shard
 from .redis_nodes import RedisNodes
-from .redis_registry import Entry, RedisRegistry, Registry
+from .redis_registry import RedisRegistry
 from .redis_rows import RedisRows
 from .redis_runs import runs
 from .redis_scan import RedisScan

@@ -8,7 +8,7 @@ from .backend import ShardWrite
 from .errors import StoreError
 from .redis_guarded import Guarded, guarded
 from .redis_heads import RedisHeads
-from .redis_nodes import Reply, packed
+from .redis_protocol import Reply, packed
 from .redis_rows import RedisRows
 from .redis_windows import member
 from .redis_writes import RedisWrites

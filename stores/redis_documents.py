@@ -7,7 +7,7 @@ from .generation import Generation
 from .redis_guarded import Guarded, guarded
 from .redis_heads import RedisHeads
 from .redis_names import DOCUMENTS, Shard
-from .redis_nodes import Argument, Reply, packed
+from .redis_protocol import Argument, Reply, packed
 
 PAGE = 100
 """Documents read by one command."""

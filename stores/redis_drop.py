@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from .redis_heads import RedisHeads
 from .redis_names import Shard
-from .redis_nodes import packed
+from .redis_protocol import packed
 from .redis_rows import RedisRows
 from .redis_windows import listed
 

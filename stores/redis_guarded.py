@@ -9,7 +9,8 @@ from redis.exceptions import RedisError
 
 from .errors import CommitUncertain, StoreUnavailable
 from .redis_errors import LOST, REARRANGED, explained
-from .redis_nodes import EXEC, MULTI, RedisNodes, Reply, disconnect, packed, replies, send
+from .redis_nodes import RedisNodes
+from .redis_protocol import EXEC, MULTI, Reply, disconnect, packed, replies, send
 
 UNWATCH = packed("UNWATCH")
 

@@ -10,7 +10,7 @@ from .errors import CommitUncertain, StoreError
 from .generation import State
 from .redis_guarded import Guarded, guarded
 from .redis_names import Shard
-from .redis_nodes import Batch, Reply, packed
+from .redis_protocol import Batch, Reply, packed
 from .redis_registry import RedisRegistry
 
 ORDER: tuple[State, ...] = get_args(State)

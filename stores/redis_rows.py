@@ -10,7 +10,7 @@ from .cells import CELL
 from .errors import StoreLayoutError
 from .generation import Generation
 from .redis_names import Names, Shard
-from .redis_nodes import Argument, Reply, packed
+from .redis_protocol import Argument, Reply, packed
 
 NULL = "-"
 

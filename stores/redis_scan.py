@@ -9,7 +9,7 @@ from .errors import GenerationDropped
 from .generation import Generation, State
 from .redis_heads import RedisHeads
 from .redis_names import Shard
-from .redis_nodes import Argument, Reply, packed
+from .redis_protocol import Argument, Reply, packed
 from .redis_rows import RedisRows
 from .redis_windows import listed
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from .generation import State
 from .redis_heads import RedisHeads
 from .redis_names import Shard
-from .redis_nodes import Argument, packed
+from .redis_protocol import Argument, packed
 
 PAGE = 1000
 """Windows listed by one command: about a millisecond of the server's time."""

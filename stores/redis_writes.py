@@ -7,7 +7,7 @@ import polars as pl
 
 from .backend import ShardWrite
 from .cells import CELL
-from .redis_nodes import packed
+from .redis_protocol import packed
 from .redis_rows import RedisRows
 from .redis_runs import Arguments
 from .redis_windows import add

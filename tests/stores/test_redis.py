@@ -1,12 +1,10 @@
 """Redis, Valkey and a Redis Cluster keep the contract; what only they can suffer is in others."""
 
 import pytest
-from redis_servers import fresh, redis_cluster, redis_server, valkey_server
+from redis_servers import fresh
 
 from beaconfold.stores.redis import RedisBackend
 from beaconfold.stores.testing import BackendContract
-
-__all__ = ["redis_cluster", "redis_server", "valkey_server"]
 
 
 class TestRedis(BackendContract):

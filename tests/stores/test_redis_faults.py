@@ -7,7 +7,7 @@ import threading
 import polars as pl
 import pytest
 from lossy_proxy import LossyProxy
-from redis_servers import RedisServer, fresh, redis_cluster, redis_program, redis_server
+from redis_servers import RedisServer, fresh, redis_program
 
 from beaconfold.stores import (
     CommitUncertain,
@@ -19,8 +19,6 @@ from beaconfold.stores import (
 from beaconfold.stores.redis import RedisBackend
 from beaconfold.stores.testing import declaration, fold, generation
 from beaconfold.stores.testing.cells import CELLS, held, write
-
-__all__ = ["redis_cluster", "redis_server"]
 
 SEGMENTS = [SegmentId("a", "p", 1, number) for number in range(4)]
 STATES = fold((f"p{number}", 0, 1, "ann") for number in range(100))

@@ -3,14 +3,12 @@
 import json
 
 import pytest
-from redis_servers import fresh, redis_server
+from redis_servers import fresh
 
 from beaconfold.stores import GenerationDropped, ShardWrite, open_store
 from beaconfold.stores.redis import RedisBackend
 from beaconfold.stores.testing import declaration, generation
 from beaconfold.stores.testing.cells import CELLS, held, rows, wanted, write
-
-__all__ = ["redis_server"]
 
 
 @pytest.fixture
@@ -170,7 +168,7 @@ def test_a_registration_that_was_stopped_is_completed_by_the_next(store, steps, 
 
 def interrupted(calls):
     """Stop the process, as it were, when a command is written for the nth time."""
-    from beaconfold.stores.redis_nodes import packed
+    from beaconfold.stores.redis_protocol import packed
 
     left = [calls]
 

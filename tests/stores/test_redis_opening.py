@@ -5,14 +5,12 @@ import subprocess
 import traceback
 
 import pytest
-from redis_servers import RedisServer, free_port, fresh, redis_cluster, redis_program, redis_server
+from redis_servers import RedisServer, free_port, fresh, redis_program
 
 from beaconfold.stores import StoreError, StoreLayoutError, StoreUnavailable, open_store
 from beaconfold.stores.redis import RedisBackend
 from beaconfold.stores.testing import declaration, generation
 from beaconfold.stores.testing.cells import CELLS, held, write
-
-__all__ = ["redis_cluster", "redis_server"]
 
 SECRET = "pa55word"
 
