@@ -1,7 +1,5 @@
 """What only a server can suffer: refusals, crashes, many writers, names, tables of others."""
 
-# ruff: noqa: F811 - fixtures
-
 import multiprocessing
 import pickle
 import random
@@ -14,7 +12,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from postgres_server import PASSWORD, postgres_server, postgres_url  # noqa: F401 - fixtures
+from postgres_server import PASSWORD
 
 from beaconfold.monoids import Product, Sum
 from beaconfold.stores import (
@@ -43,7 +41,14 @@ from beaconfold.stores.testing import (
     write,
 )
 
-SEGMENTS = [SegmentId("a", "p", 1, number) for number in range(4)]
+RELOAD = "SELECT pg_reload_conf()"
+
+
+def segment(number):
+    return SegmentId("a", "p", 1, number)
+
+
+SEGMENTS = [segment(number) for number in range(4)]
 STATES = fold([("p1", 1, 5, "ann"), ("p\t2", 0, 2**62, "bob")])
 
 
@@ -355,7 +360,10 @@ def test_sessions_that_were_ended_while_idle_are_replaced(store):
         with store.backend.server.reading() as one, store.backend.server.reading() as other:
             assert one is not other
         others = "FROM pg_stat_activity WHERE application_name = 'beaconfold'"
-        sql(store.url, f"SELECT pg_terminate_backend(pid, 9000) {others} AND pid <> pg_backend_pid()")
+        sql(
+            store.url,
+            f"SELECT pg_terminate_backend(pid, 9000) {others} AND pid <> pg_backend_pid()",
+        )
         store.apply(where, SEGMENTS[number : number + 1], STATES)
     assert store.states(where)["n"].to_list() == [3, 3]
 
@@ -404,6 +412,27 @@ def test_an_uncertain_merge_of_segments_is_made_once(store):
     sql(store.url, LOSE_COMMIT)
     store.apply(where, SEGMENTS[:2], STATES)
     assert store.states(where)["n"].to_list() == [1, 1]
+
+
+def test_a_merge_that_was_made_though_nobody_heard_of_it_is_not_made_again(store):
+    where = store.register(declaration())
+    mine = "FROM pg_stat_activity WHERE (wait_event, backend_type) = ('SyncRep', 'client backend')"
+    # A commit that is written waits for a standby that does not exist; then its session is ended.
+    sql(store.url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", RELOAD)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            for number in range(1000):  # until the server has read its settings
+                merging = thread.submit(store.apply, where, [segment(number)], STATES)
+                while not (merging.done() or sql(store.url, f"SELECT pid {mine}")):
+                    pass
+                if not merging.done():
+                    sql(store.url, f"SELECT pg_terminate_backend(pid, 9000) {mine}")
+                    break
+            applied = merging.result(30)
+    finally:
+        sql(store.url, "ALTER SYSTEM RESET synchronous_standby_names", RELOAD)
+    assert applied.known == frozenset(range(64))
+    assert store.states(where)["n"].to_list() == [number + 1] * 2
 
 
 # Many at once
