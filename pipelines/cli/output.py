@@ -43,7 +43,7 @@ def write(
     Parameters
     ----------
     form
-        One of `FORMATS`. CSV and JSON hold instants in ISO 8601, UTC, and decimals with all their
+        One of `FORMATS`. CSV and JSON hold instants in ISO 8601, and decimals with all their
         digits (JSON: as text); bytes are text where they are UTF-8, else hexadecimal.
     output
         A file; None: standard output.

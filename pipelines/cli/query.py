@@ -27,9 +27,14 @@ from .places import existing_store
 @click.option(
     "--every",
     metavar="DURATION",
-    type=options.duration,
-    help="Roll windows up: 1h, 1d, …, a multiple of the job's own.",
+    help="Roll windows up: 1h, 1d, …, a multiple of the job's own; or 1w, 1mo, 1y.",
 )
+@click.option(
+    "--period",
+    metavar="DURATION",
+    help="Hopping windows of this length, one starting with each --every.",
+)
+@click.option("--tz", metavar="ZONE", help="Days of the calendar in this time zone: Europe/Berlin.")
 @click.option("--top", metavar="N", type=click.IntRange(min=1), help="Only the N largest …")
 @click.option("--by", metavar="COLUMN", help="… by this column, largest first.")
 @click.option(
@@ -45,6 +50,8 @@ def query(
     since: datetime | None,
     until: datetime | None,
     every: str | None,
+    period: str | None,
+    tz: str | None,
     top: int | None,
     by: str | None,
     where: tuple[str, ...],
@@ -61,7 +68,7 @@ def query(
     For example:
       beacons query publisher-traffic --store sqlite:///beacons.db --every 1h --top 10 --by users
       beacons query publisher-traffic --store sqlite:///beacons.db --where publisher=p1 \
-          --from 2015-09-12 --format csv
+          --from 2015-09-12 --every 1d --tz Europe/Berlin --format csv
     """
     place = existing_store(store)
     generation = place.live(jobname)
@@ -72,6 +79,8 @@ def query(
         since=since,
         until=until,
         every=every,
+        period=period,
+        tz=tz,
         where=conditions(where, generation),
         top=top,
         by=by,
@@ -79,7 +88,7 @@ def query(
     write(result, form, output, repeated=generation.group)
 
 
-def conditions(texts: Sequence[str], generation: Generation) -> dict[str, Any] | pl.Expr | None:
+def conditions(texts: Sequence[str], generation: Generation) -> dict[str, list[Any]] | None:
     """Read the values of key columns; of one that is given twice, either will do.
 
     Raises
@@ -100,14 +109,7 @@ def conditions(texts: Sequence[str], generation: Generation) -> dict[str, Any] |
             wanted[name].append(typed(value, dtype))
         except (ValueError, InvalidOperation) as error:
             raise Failure(f"--where {text}: {name} is {dtype}, and {value!r} is not") from error
-    if not wanted:
-        return None
-    if all(len(values) == 1 for values in wanted.values()):
-        return {name: values[0] for name, values in wanted.items()}
-    return pl.all_horizontal(
-        pl.col(name).is_in(pl.Series(values, dtype=generation.keys[name]).implode())
-        for name, values in wanted.items()
-    )
+    return wanted or None
 
 
 def typed(text: str, dtype: pl.DataType) -> Any:

@@ -19,6 +19,8 @@ def readable(column: pl.Series) -> pl.Series:
     >>> from datetime import datetime, UTC
     >>> readable(pl.Series([datetime(2015, 9, 12, 1, tzinfo=UTC)])).item()
     '2015-09-12T01:00:00Z'
+    >>> readable(pl.Series([datetime(2015, 9, 12)]).dt.replace_time_zone("Europe/Berlin")).item()
+    '2015-09-12T00:00:00+02:00'
     >>> readable(pl.Series([b"\xff", b"p1"])).to_list()
     ['ff', 'p1']
     """
@@ -34,7 +36,8 @@ def _instants(column: pl.Series, dtype: pl.Datetime) -> pl.Series:
     second, fraction = _FRACTIONS[dtype.time_unit]
     if bool((column.to_physical() % second == 0).all()):
         fraction = ""
-    return column.dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}{'Z' if dtype.time_zone else ''}")
+    offset = {None: "", "UTC": "Z"}.get(dtype.time_zone, "%:z")
+    return column.dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}{offset}")
 
 
 def _text(value: bytes) -> str:

@@ -62,6 +62,17 @@ def test_rows_can_be_chosen(ran):
     assert row["revenue"] == str(best["revenue"])
 
 
+def test_windows_can_hop_and_follow_the_calendar(ran):
+    days = ("--every", "1d", "--tz", "Europe/Berlin", "--where", "publisher=p1")
+    result = beacons("query", "clicks", *STORE, *days, "--format", "json")
+    (row,) = pl.read_json(io.StringIO(result.stdout)).rows(named=True)
+    assert row["window"].endswith("00:00:00+02:00")
+    hours = ("--every", "30m", "--period", "1h", "--where", "publisher=p1")
+    result = beacons("query", "clicks", *STORE, *hours, "--format", "json")
+    twice = pl.read_json(io.StringIO(result.stdout))
+    assert twice["beacons"].sum() == 2 * row["beacons"]
+
+
 def test_a_second_run_has_nothing_to_merge(ran):
     result = beacons("run", "my_jobs:clicks", "--source", "beacons.log", *BOTH, *HERE)
     assert result.exit_code == 0
