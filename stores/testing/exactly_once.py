@@ -21,6 +21,7 @@ from ..segment_merge import Applied
 from ..segments import Seal, SegmentId
 from ..store import MergeableStore
 from .beacons import declaration, fold
+from .drawing import drawing
 from .faults import CrashError, Fault, FaultyBackend
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ Fresh = Callable[[], tuple[Backend, str]]
 """Gives a store's backend, and the name of a job that it does not hold yet."""
 
 
-def check_segments(fresh: Fresh, *, examples: int = 10, steps: int = 10) -> None:
+def check_segments(
+    fresh: Fresh, *, examples: int = 10, steps: int = 10, shrink: bool = False
+) -> None:
     """Check that segments are merged exactly once, whatever happens.
 
     In each history segments are applied, repeated and mixed; rivals merge between a read and its
@@ -48,26 +51,23 @@ def check_segments(fresh: Fresh, *, examples: int = 10, steps: int = 10) -> None
         Called once for each history.
     examples, steps
         Number of histories, and the most steps of each.
+    shrink
+        Look for the shortest history that fails: takes minutes on a slow store.
 
     Examples
     --------
     >>> check_segments(lambda: (MemoryBackend(shards=4), "clicks"), examples=3)
     """
-    from hypothesis import HealthCheck, settings
+    from hypothesis import settings
     from hypothesis.stateful import run_state_machine_as_test
 
     run_state_machine_as_test(
         _machine(fresh),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=settings(drawing(examples, shrink=shrink), stateful_step_count=steps),
     )
 
 
-def check_tokens(fresh: Fresh, *, examples: int = 10) -> None:
+def check_tokens(fresh: Fresh, *, examples: int = 10, shrink: bool = False) -> None:
     """Check that a merge with a token is made exactly once, whatever happens.
 
     Parameters
@@ -76,12 +76,14 @@ def check_tokens(fresh: Fresh, *, examples: int = 10) -> None:
         Called once for each history.
     examples
         Number of histories.
+    shrink
+        Look for the shortest history that fails: takes minutes on a slow store.
 
     Examples
     --------
     >>> check_tokens(lambda: (MemoryBackend(shards=4), "clicks"), examples=3)
     """
-    from hypothesis import given, settings
+    from hypothesis import given
     from hypothesis import strategies as st
 
     landing = st.sampled_from(["before", "between", "later"])
@@ -96,7 +98,7 @@ def check_tokens(fresh: Fresh, *, examples: int = 10) -> None:
         max_size=8,
     )
 
-    @settings(max_examples=examples, deadline=None)
+    @drawing(examples, shrink=shrink)
     @given(history)
     def once(history: list[tuple[dict[str, int], str, Fault | None, str | None]]) -> None:
         backend, name = fresh()

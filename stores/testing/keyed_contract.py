@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ..keyed import KeyedStore
+from .drawing import drawing
 
 Keyed = KeyedStore[str, int]
 ODD = ["", " ", "\\N", "\\", "a\tb", "a\\tb", "\n\r\0", "ü\U0001f600", "p1", "P1", "x" * 2000]
@@ -20,6 +21,10 @@ class KeyedStoreContract:
     """
 
     examples = 25
+    """Of histories drawn by Hypothesis; raise it for a thorough look."""
+
+    shrink = False
+    """Look for the shortest history that fails: takes minutes on a slow store."""
 
     def test_what_is_put_is_got_until_it_is_deleted(self, keyed: Keyed) -> None:
         assert keyed.get("p1") is None
@@ -171,7 +176,7 @@ class KeyedStoreContract:
         assert keyed.multi_get(["all", "once", "own 3"]) == {"all": 48, "once": 6, "own 3": 6}
 
     def test_any_history_is_that_of_a_dictionary(self, keyed: Keyed) -> None:
-        from hypothesis import given, settings
+        from hypothesis import given
         from hypothesis import strategies as st
 
         key, value = st.sampled_from(["a", "b", "\t", ""]), st.integers(-(2**40), 2**40)
@@ -186,7 +191,7 @@ class KeyedStoreContract:
         )
         histories = 0
 
-        @settings(max_examples=self.examples, deadline=None)
+        @drawing(self.examples, shrink=self.shrink)
         @given(st.lists(steps, max_size=12))
         def same(history: list[Any]) -> None:
             nonlocal histories
