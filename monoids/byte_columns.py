@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
+
+VIEW: Final = np.dtype([("size", "<i4"), ("head", "<u4"), ("place", "<u8")])
 
 
 class ByteColumn(NamedTuple):
@@ -37,7 +40,36 @@ def read_bytes(cells: pl.Series) -> ByteColumn:
     array = cells.to_arrow()
     _, offsets, data = array.buffers()
     starts = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    return ByteColumn(np.frombuffer(data, np.uint8), starts)
+    return ByteColumn(np.frombuffer(data, np.uint8)[starts[0] : starts[-1]], starts - starts[0])
+
+
+def read_views(cells: pl.Series) -> npt.NDArray[np.void]:
+    """Read the length and the first four bytes of each cell, and touch no others.
+
+    Polars holds a Binary column as Arrow's *binary view* layout: 16 bytes a cell, of which these
+    are the first eight. The head of a shorter cell ends in zeros.
+
+    Parameters
+    ----------
+    cells
+        Binary, without nulls.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the structured data type `VIEW`: ``size``, ``head`` (little-endian) and ``place``.
+
+    Examples
+    --------
+    >>> views = read_views(pl.Series([b"ab", b"", b"abcdefghijklmnop"]))
+    >>> views["size"].tolist(), views["head"].astype("<u4").tobytes().split(bytes(2))
+    ([2, 0, 16], [b'ab', b'', b'', b'abcd'])
+    """
+    if not len(cells):
+        return np.empty(0, VIEW)
+    array = pa.chunked_array(cells.rechunk(), type=pa.binary_view()).chunk(0)
+    views = np.frombuffer(array.buffers()[1], VIEW)
+    return views[array.offset : array.offset + len(array)]
 
 
 def write_bytes(
@@ -69,3 +101,26 @@ def write_bytes(
     buffers = [bitmap, pa.py_buffer(starts), pa.py_buffer(np.ascontiguousarray(data))]
     array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(lengths), buffers)
     return pl.Series(array, dtype=pl.Binary)
+
+
+def interleave(parts: Sequence[pl.Series], places: Sequence[npt.NDArray[np.bool_]]) -> pl.Series:
+    """Put the cells of several columns end to end, then each at its place.
+
+    Parameters
+    ----------
+    parts
+        The columns.
+    places
+        Masks over the result: where the cells go, the first mask's first. Exactly one is true of
+        each place.
+
+    Examples
+    --------
+    >>> mask = np.array([False, True, False])
+    >>> interleave([pl.Series([b"b"]), pl.Series([b"a", b"c"])], [mask, ~mask]).to_list()
+    [b'a', b'b', b'c']
+    """
+    order = np.empty(len(places[0]), np.int64)
+    order[np.concatenate([np.flatnonzero(place) for place in places])] = np.arange(len(order))
+    # Of one chunk, gather moves views only; of several, it would copy the bytes of all cells.
+    return pl.concat(parts, rechunk=True).gather(order)

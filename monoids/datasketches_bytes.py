@@ -24,6 +24,7 @@ _BYTES = ("words", "format", "family", "lg_k", "lg_array", "flags", "count", "mo
 _DOUBLES = ("hip", "low", "high")
 _WORDS = ("zeros", "exceptions")
 HEAD: Final = np.dtype([(name, "u1") for name in _BYTES])
+COUPONS_HEAD: Final = np.dtype([("head", HEAD), ("coupons", "<u4")])
 HLL_HEAD: Final = np.dtype(
     [("head", HEAD), *((name, "<f8") for name in _DOUBLES), *((name, "<u4") for name in _WORDS)]
 )
@@ -36,4 +37,3 @@ HLL_8: Final = 2 << 2
 EMPTY, COMPACT, OUT_OF_ORDER = 0x04, 0x08, 0x10
 REGISTERS: Final = HLL_HEAD.itemsize
 EXCEPTION: Final = 15
-CHUNK: Final = 1 << 21  # registers copied at once

@@ -7,14 +7,13 @@ import functools
 import numpy as np
 import polars as pl
 
-from .byte_columns import write_bytes
+from .byte_columns import interleave, write_bytes
 from .datasketches_bytes import (
-    CHUNK,
     COMPACT,
+    COUPONS_HEAD,
     EMPTY,
     FAMILY,
     FORMAT,
-    HEAD,
     HLL,
     HLL_8,
     HLL_HEAD,
@@ -26,12 +25,13 @@ from .datasketches_bytes import (
     SET,
 )
 from .hll_state import (
-    Coupons,
-    Groups,
-    are_dense,
+    BLOCK,
+    HEADER,
     read_dense,
+    read_forms,
     read_sparse,
     read_summaries,
+    sparse_limit,
     where_valid,
 )
 from .hll_summary import greatest_of
@@ -70,49 +70,47 @@ def to_datasketches(states: pl.Series, lg_k: int) -> pl.Series:
 
 
 def _write(states: pl.Series, lg_k: int) -> pl.Series:
-    dense = are_dense(states, lg_k)
-    sparse = _write_coupons(*read_sparse(states.filter(~dense), lg_k), lg_k)
+    sizes, dense = read_forms(states, lg_k)
+    sparse = states.filter(~dense)
+    read_sparse(sparse)  # refuses coupons that are not in order
+    counts = (sizes[~dense] - HEADER) // 4
+    sets = _preambles(lg_k).gather(counts) + sparse.bin.slice(HEADER)
     if not dense.any():
-        return sparse
-    order = np.empty(len(states), np.int64)
-    order[~dense] = np.arange(len(sparse))
-    order[dense] = len(sparse) + np.arange(len(states) - len(sparse))
-    registers = states.filter(dense)
-    step = max(1, CHUNK >> lg_k)
-    chunks = (registers[at : at + step] for at in range(0, len(registers), step))
-    return pl.concat([sparse, *(_write_registers(chunk, lg_k) for chunk in chunks)]).gather(order)
+        return sets
+    return interleave([sets, _write_registers(states.filter(dense), lg_k)], [~dense, dense])
 
 
-def _write_coupons(counts: Groups, coupons: Coupons, lg_k: int) -> pl.Series:
+@functools.cache
+def _preambles(lg_k: int) -> pl.Series:
+    """Write what comes before coupons, by the number of these."""
+    counts = np.arange(sparse_limit(lg_k) + 1)
     is_set = counts >= LIST_SIZE
-    heads = np.zeros(len(counts), HEAD)
-    heads["words"] = np.where(is_set, PREAMBLE[SET], PREAMBLE[LIST])
-    heads["format"], heads["family"], heads["lg_k"] = FORMAT, FAMILY, lg_k
+    heads = np.zeros(len(counts), COUPONS_HEAD)
+    head = heads["head"]
+    head["words"] = np.where(is_set, PREAMBLE[SET], PREAMBLE[LIST])
+    head["format"], head["family"], head["lg_k"] = FORMAT, FAMILY, lg_k
     # A hash set is at most three quarters full.
     set_sizes = 5 + np.searchsorted(3 << np.arange(3, 20), counts)
-    heads["lg_array"] = np.where(is_set, set_sizes, 3)
-    heads["flags"] = np.where(counts == 0, EMPTY | COMPACT, COMPACT)
-    heads["count"] = np.where(is_set, 0, counts)
-    heads["mode"] = np.where(is_set, SET, LIST) | HLL_8
-    sizes = heads["words"] + counts
-    starts = np.cumsum(sizes) - sizes
-    words = np.empty(sizes.sum(), "<u4")
-    body = np.ones(len(words), np.bool_)
-    for at, word in enumerate(heads.view("<u4").reshape(-1, 2).T):
-        body[starts + at], words[starts + at] = False, word
-    body[starts[is_set] + 2], words[starts[is_set] + 2] = False, counts[is_set]
-    words[body] = coupons
-    return write_bytes(words.view(np.uint8), 4 * sizes)
+    head["lg_array"] = np.where(is_set, set_sizes, 3)
+    head["flags"] = np.where(counts == 0, EMPTY | COMPACT, COMPACT)
+    head["count"] = np.where(is_set, 0, counts)
+    head["mode"] = np.where(is_set, SET, LIST) | HLL_8
+    heads["coupons"] = counts
+    bytes_ = heads.view(np.uint8).reshape(len(heads), -1)
+    return pl.Series([row.tobytes()[: 4 * row[0]] for row in bytes_], dtype=pl.Binary)
 
 
 def _write_registers(states: pl.Series, lg_k: int) -> pl.Series:
-    zeros, low, high = read_summaries(states, lg_k)
+    zeros, low, high = read_summaries(states)
     heads = np.zeros(len(states), HLL_HEAD)
     flags = COMPACT | OUT_OF_ORDER
     heads["head"] = (PREAMBLE[HLL], FORMAT, FAMILY, lg_k, 0, flags, 0, HLL | HLL_8)
     heads["low"], heads["high"], heads["zeros"] = low * 2.0**-31, high * 2.0**-63, zeros
     rows = np.empty((len(states), REGISTERS + (1 << lg_k)), np.uint8)
     rows[:, :REGISTERS] = heads.view(np.uint8).reshape(len(states), -1)
-    rows[:, REGISTERS:] = read_dense(states, lg_k)
-    greatest_of(rows[:, REGISTERS:])
+    step = max(1, BLOCK >> lg_k)
+    for at in range(0, len(states), step):
+        registers = read_dense(states[at : at + step], lg_k)
+        greatest_of(registers)
+        rows[at : at + step, REGISTERS:] = registers
     return write_bytes(rows.reshape(-1), np.full(len(rows), rows.shape[1], np.int64))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from .byte_columns import read_bytes
+from .byte_columns import interleave, read_bytes, read_views
 from .datasketches_bytes import (
     BITS,
-    CHUNK,
     COMPACT,
     EXCEPTION,
     FAMILY,
@@ -23,10 +23,11 @@ from .datasketches_bytes import (
     REGISTERS,
     SET,
 )
-from .hll_coupons import ADDRESS_BITS, MAX_RANK
-from .hll_state import LG_K, Coupons, Groups, dense_states, where_valid
+from .hll_coupons import ADDRESS, ADDRESS_BITS, EMPTY, MAX_RANK
+from .hll_sets import Groups
+from .hll_state import BLOCK, LG_K, SPARSE, header, where_valid, write_dense
 from .hll_summary import Registers
-from .hll_union import merge
+from .hll_union import of_words
 
 _UNKNOWN: Final = 255  # above any register
 
@@ -63,34 +64,20 @@ def from_datasketches(sketches: pl.Series, lg_k: int) -> pl.Series:
 
 
 def _read(sketches: pl.Series, lg_k: int) -> pl.Series:
-    sizes = sketches.bin.size().to_numpy().astype(np.int64)
-    heads = _heads(sketches, sizes, lg_k)
-    mode = heads["mode"] & 3
-    has_coupons = mode != HLL
-    groups = np.flatnonzero(has_coupons)
-    counts, coupons = _read_coupons(sketches.filter(has_coupons), heads[has_coupons])
-    parts = [merge(counts, coupons, lg_k)]
-    places = [groups]
-    for kind, bits in BITS.items():
-        of_kind = np.flatnonzero((mode == HLL) & (heads["mode"] >> 2 == kind))
-        step = max(1, CHUNK >> lg_k)
-        for at in range(0, len(of_kind), step):
-            chunk = of_kind[at : at + step]
-            registers = _read_registers(sketches.gather(chunk), heads[chunk], bits)
-            parts.append(dense_states(registers))
-            places.append(chunk)
-    if has_coupons.all():
-        return parts[0]
-    return pl.concat(parts).gather(np.argsort(np.concatenate(places)))
-
-
-def _heads(sketches: pl.Series, sizes: Groups, lg_k: int) -> npt.NDArray[np.void]:
-    """Read the first eight bytes of each sketch, and check them and its length."""
-    if not len(sketches):
-        return np.empty(0, HEAD)
+    views = read_views(sketches)
+    sizes = views["size"].astype(np.int64)
     _refuse(sizes < HEAD.itemsize, "is shorter than 8 bytes")
-    data, starts = read_bytes(sketches.bin.head(HEAD.itemsize))
-    heads = data[starts[0] : starts[-1]].view(HEAD)
+    dense = views["head"] & 0xFF == PREAMBLE[HLL]
+    if not dense.any():
+        return _read_coupons(sketches, sizes, lg_k)
+    sets = _read_coupons(sketches.filter(~dense), sizes[~dense], lg_k)
+    return interleave(
+        [sets, _read_dense(sketches.filter(dense), sizes[dense], lg_k)], [~dense, dense]
+    )
+
+
+def _check(heads: npt.NDArray[np.void], sizes: Groups, lg_k: int) -> None:
+    """Check the first eight bytes of sketches: they are of this lg_k, and all there."""
     mode, kind = heads["mode"] & 3, heads["mode"] >> 2
     marked = (heads["family"] == FAMILY) & (heads["format"] == FORMAT) & (mode <= HLL)
     _refuse(~marked, "has the wrong mark")
@@ -101,39 +88,61 @@ def _heads(sketches: pl.Series, sizes: Groups, lg_k: int) -> npt.NDArray[np.void
     words = np.array(list(PREAMBLE.values()))[mode]
     _refuse(heads["words"] != words, "has a preamble of the wrong length")
     _refuse(sizes < 4 * words, "is cut off")
-    if (mode != HLL).all():
-        _refuse(sizes % 4 > 0, "is cut off or too long")
-        return heads
-    bits = np.array(list(BITS.values()))[kind]
-    least = REGISTERS + (bits << lg_k) // 8 + (bits == BITS[1])
-    exact = (mode == HLL) & (bits != BITS[0])
-    _refuse(exact & (sizes != least), "is cut off or too long")
-    _refuse((mode == HLL) & (sizes < least), "is cut off")
-    _refuse(~exact & (sizes % 4 > 0), "is cut off or too long")
-    return heads
 
 
-def _read_coupons(sketches: pl.Series, heads: npt.NDArray[np.void]) -> tuple[Groups, Coupons]:
-    """Give the number of coupons of each sketch, and the coupons of all."""
+def _read_coupons(sketches: pl.Series, sizes: Groups, lg_k: int) -> pl.Series:
+    """Build states from sketches of coupons."""
     if not len(sketches):
-        return np.empty(0, np.int64), np.empty(0, np.uint32)
-    data, starts = read_bytes(sketches)
-    words = np.ascontiguousarray(data[starts[0] : starts[-1]]).view("<u4")
-    first = (starts[:-1] - starts[0]) // 4
-    is_set = heads["words"] == PREAMBLE[SET]
+        return sketches
+    _refuse(sizes % 4 > 0, "is cut off or too long")
+    words = read_bytes(sketches).data.view("<u4").copy()
+    first = (np.cumsum(sizes) - sizes) // 4
+    heads = np.stack([words[first], words[first + 1]], axis=1).view(HEAD)[:, 0]
+    _check(heads, sizes, lg_k)
+    sets = first[heads["words"] == PREAMBLE[SET]]
     declared = heads["count"].astype(np.int64)
-    declared[is_set] = words[first[is_set] + 2]
-    body = words != 0
-    body[first] = body[first + 1] = False
-    body[first[is_set] + 2] = False
-    counts = np.add.reduceat(body, first, dtype=np.int64)
-    compact = heads["flags"] & COMPACT > 0
-    room = np.diff(starts) // 4 - heads["words"]
+    declared[heads["words"] == PREAMBLE[SET]] = words[sets + 2]
+    # What comes before the coupons becomes a state's header, and no coupons.
+    words[first], words[first + 1], words[sets + 2] = header(lg_k, SPARSE), EMPTY, EMPTY
+    is_coupon = words > np.uint32(ADDRESS)
+    counts = room = sizes // 4 - heads["words"]
+    if np.count_nonzero(is_coupon) != room.sum():  # there are zeros between, or damage
+        counts = np.add.reduceat(is_coupon, first, dtype=np.int64)
+        without_rank = np.count_nonzero(words) - len(first) - counts.sum()
+        _refuse(without_rank > 0, "has a coupon without a rank")
     _refuse(counts != declared, "has another number of coupons than it says")
-    _refuse(compact & (room != declared), "is too long")
-    coupons = words[body]
-    _refuse(coupons >> np.uint32(ADDRESS_BITS) == 0, "has a coupon without a rank")
-    return counts, coupons
+    _refuse((heads["flags"] & COMPACT > 0) & (room != declared), "is too long")
+    return of_words(sizes // 4, words, lg_k)
+
+
+def _read_dense(sketches: pl.Series, sizes: Groups, lg_k: int) -> pl.Series:
+    """Build states from sketches of registers."""
+    heads = read_bytes(sketches.bin.head(HEAD.itemsize)).data.view(HEAD)
+    _check(heads, sizes, lg_k)
+    kinds = heads["mode"] >> 2
+    bits = np.array(list(BITS.values()))[kinds]
+    least = REGISTERS + (bits << lg_k) // 8 + (bits == BITS[1])
+    exact = bits != BITS[0]
+    _refuse(exact & (sizes != least), "is cut off or too long")
+    _refuse(sizes < least, "is cut off")
+    _refuse(~exact & (sizes % 4 > 0), "is cut off or too long")
+    places = [kinds == kind for kind in BITS]
+    return interleave(
+        [
+            write_dense(_registers(sketches.filter(place), heads[place], width), place.sum(), lg_k)
+            for place, width in zip(places, BITS.values(), strict=True)
+        ],
+        places,
+    )
+
+
+def _registers(sketches: pl.Series, heads: npt.NDArray[np.void], bits: int) -> Iterator[Registers]:
+    """Read the registers of sketches with `bits` each, a block of sketches at a time."""
+    if not len(sketches):
+        return
+    step = max(1, BLOCK >> int(heads["lg_k"][0]))
+    for at in range(0, len(sketches), step):
+        yield _read_registers(sketches[at : at + step], heads[at : at + step], bits)
 
 
 def _read_registers(sketches: pl.Series, heads: npt.NDArray[np.void], bits: int) -> Registers:
@@ -142,8 +151,7 @@ def _read_registers(sketches: pl.Series, heads: npt.NDArray[np.void], bits: int)
     k = 1 << int(heads["lg_k"][0])
     # Only exceptions, which come after registers of four bits, make lengths differ.
     head = sketches.bin.head(REGISTERS + k // 2) if bits == BITS[0] else sketches
-    data, starts = read_bytes(head)
-    rows = data[starts[0] : starts[-1]].reshape(count, -1)
+    rows = read_bytes(head).data.reshape(count, -1)
     packed = rows[:, REGISTERS : REGISTERS + k * bits // 8]
     registers = np.empty((count, k), np.uint8)
     match bits:
@@ -170,7 +178,7 @@ def _with_exceptions(
     registers: Registers = nibbles + heads["count"][:, None]
     registers[nibbles == EXCEPTION] = _UNKNOWN
     data, starts = read_bytes(sketches.bin.slice(REGISTERS + k // 2))
-    words = np.ascontiguousarray(data[starts[0] : starts[-1]]).view("<u4")
+    words = data.view("<u4")
     rows = np.repeat(np.arange(count), np.diff(starts) // 4)[words != 0]
     words = words[words != 0]
     slots = words & np.uint32(k - 1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from .hll_coupons import ADDRESS_BITS
-from .hll_state import are_dense, read_counts, read_summaries, where_valid
+from .hll_state import HEADER, read_forms, read_summaries, where_valid
 from .hll_summary import Summary
 
 
@@ -45,10 +45,10 @@ def estimate(states: pl.Series, lg_k: int) -> pl.Series:
 
 
 def _estimate(states: pl.Series, lg_k: int) -> pl.Series:
-    dense = are_dense(states, lg_k)
-    estimates = np.empty(len(states))
-    estimates[~dense] = of_count(read_counts(states.filter(~dense), lg_k))
-    estimates[dense] = of_summary(read_summaries(states.filter(dense), lg_k), lg_k)
+    sizes, dense = read_forms(states, lg_k)
+    estimates = of_count((sizes - HEADER) // 4)
+    if dense.any():
+        estimates[dense] = of_summary(read_summaries(states.filter(dense)), lg_k)
     return pl.Series(estimates)
 
 

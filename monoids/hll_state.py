@@ -15,26 +15,24 @@ coupons, and so does every byte; a dense state stays dense, as a greater set has
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from .byte_columns import read_bytes, write_bytes
+from .byte_columns import read_bytes, read_views, write_bytes
 from .hll_coupons import ADDRESS
+from .hll_sets import Groups, Words
 from .hll_summary import Registers, Summary, summary
-
-Coupons: TypeAlias = npt.NDArray[np.uint32]
-Groups: TypeAlias = npt.NDArray[np.int64]
 
 LG_K: Final = range(4, 19)
 VERSION: Final = 1
 SPARSE, DENSE = 0, 1
 HEADER: Final = 4
 SUMMARY: Final = 20
-BLOCK: Final = 1 << 18  # registers worked on at once: they stay in a processor's cache
+BLOCK: Final = 1 << 18  # registers worked on at once, so that they stay in a processor's cache
 
 
 def sparse_limit(lg_k: int) -> int:
@@ -48,112 +46,91 @@ def sparse_limit(lg_k: int) -> int:
     return 7 if lg_k < 8 else 3 << lg_k - 5  # noqa: PLR2004 - as DataSketches grows its hash set
 
 
-def sparse_states(counts: Groups, coupons: Coupons, lg_k: int) -> pl.Series:
-    """Write sparse states.
-
-    Parameters
-    ----------
-    counts
-        How many coupons each state has.
-    coupons
-        The coupons of all states, end to end, each state's ascending and distinct.
-    """
-    words = np.empty(len(counts) + len(coupons), "<u4")
-    heads = np.cumsum(counts) - counts + np.arange(len(counts))
-    body = np.ones(len(words), np.bool_)
-    body[heads] = False
-    words[heads] = _header(lg_k, SPARSE)
-    words[body] = coupons
-    return write_bytes(words.view(np.uint8), HEADER + 4 * counts)
+def write_sparse(words: Words, lg_k: int) -> pl.Series:
+    """Write sparse states, given their words: each state's header and coupons, end to end."""
+    heads = np.flatnonzero(words == header(lg_k, SPARSE))
+    return write_bytes(words.view(np.uint8), 4 * np.diff(heads, append=len(words)))
 
 
-def read_sparse(states: pl.Series, lg_k: int) -> tuple[Groups, Coupons]:
-    """Read sparse states: the inverse of `sparse_states`.
+def read_sparse(states: pl.Series) -> Words:
+    """Read the words of sparse states that `read_forms` has checked.
 
     Raises
     ------
     ValueError
-        A state is damaged, of another version, or has another lg_k.
+        A state's coupons are not in order.
     """
     if not len(states):
-        return np.empty(0, np.int64), np.empty(0, np.uint32)
+        return np.empty(0, np.uint32)
     data, starts = read_bytes(states)
-    sizes = np.diff(starts)
-    limit = HEADER + 4 * sparse_limit(lg_k)
-    if sizes.min() < HEADER or sizes.max() > limit or (sizes % 4).any():
-        raise ValueError(_what_is_wrong(states, lg_k))
-    words = data[starts[0] : starts[-1]].view("<u4")
-    heads = (starts[:-1] - starts[0]) // 4
-    if (words[heads] != _header(lg_k, SPARSE)).any():
-        raise ValueError(_what_is_wrong(states, lg_k))
-    # Ranks make all coupons greater than a header.
-    body = words > np.uint32(ADDRESS)
-    ascending = words[1:] > words[:-1]
-    ascending |= ~body[1:]
-    if np.count_nonzero(body) != len(words) - len(states) or not ascending.all():
+    words, firsts = data.view("<u4"), starts[1:-1] // 4
+    # A header is below all coupons, so words ascend but from one state to the next.
+    falls = words[1:] <= words[:-1]
+    in_order = falls[firsts - 1].all() and np.count_nonzero(falls) == len(firsts)
+    # Ranks make all coupons greater than an address, and a header is smaller.
+    if not in_order or np.count_nonzero(words > ADDRESS) != len(words) - len(states):
         raise ValueError("a HyperLogLog state is damaged: its coupons are not in order")
-    return sizes // 4 - 1, words[body]
+    return words
 
 
-def dense_states(registers: Registers) -> pl.Series:
-    """Write dense states: one a row of a matrix of registers, ``(states, 2**lg_k)``.
+def write_dense(blocks: Iterable[Registers], count: int, lg_k: int) -> pl.Series:
+    """Write dense states.
+
+    Parameters
+    ----------
+    blocks
+        Matrices of registers, ``(states, 2**lg_k)``. Small ones stay in a processor's cache.
+    count
+        How many states there are in all.
+    lg_k
+        Their lg_k.
 
     Raises
     ------
     ValueError
         A register is above 63.
     """
-    count, k = registers.shape
-    rows = np.empty((count, HEADER + SUMMARY + k), np.uint8)
+    rows = np.empty((count, HEADER + SUMMARY + (1 << lg_k)), np.uint8)
     heads = np.empty(count, [("head", "<u4"), ("zeros", "<u4"), ("low", "<u8"), ("high", "<u8")])
-    heads["head"] = _header(k.bit_length() - 1, DENSE)
-    step = max(1, BLOCK // k)
-    for start in range(0, count, step):
-        block = slice(start, start + step)
-        copied = rows[block, HEADER + SUMMARY :]
-        copied[:] = registers[block]
-        heads["zeros"][block], heads["low"][block], heads["high"][block] = summary(copied)
-    rows[:, : HEADER + SUMMARY] = heads.view(np.uint8).reshape(count, -1)
+    heads["head"] = header(lg_k, DENSE)
+    start = 0
+    for registers in blocks:
+        block = slice(start, start + len(registers))
+        heads["zeros"][block], heads["low"][block], heads["high"][block] = summary(registers)
+        rows[block, HEADER + SUMMARY :] = registers
+        start = block.stop
+    rows[:, : HEADER + SUMMARY] = heads.view(np.uint8).reshape(count, HEADER + SUMMARY)
     return write_bytes(rows.reshape(-1), np.full(count, rows.shape[1], np.int64))
 
 
-def read_dense(states: pl.Series, lg_k: int) -> Registers:
-    """Read dense states: the inverse of `dense_states`, but for the check of the registers.
+def read_forms(states: pl.Series, lg_k: int) -> tuple[Groups, npt.NDArray[np.bool_]]:
+    """Read the length of each state, and whether it is dense, from its header alone.
 
     Raises
     ------
     ValueError
         A state is damaged, of another version, or has another lg_k.
     """
-    data, starts = read_bytes(states)
-    rows = data[starts[0] : starts[-1]].reshape(len(states), HEADER + SUMMARY + (1 << lg_k))
-    if (rows[:, :HEADER].view("<u4") != _header(lg_k, DENSE)).any():
+    views = read_views(states)
+    sizes, heads = views["size"].astype(np.int64), views["head"]
+    dense = heads == header(lg_k, DENSE)
+    limit = HEADER + 4 * sparse_limit(lg_k)
+    sparse = (heads == header(lg_k, SPARSE)) & (sizes <= limit) & (sizes % 4 == 0)
+    if not (sparse | dense & (sizes == HEADER + SUMMARY + (1 << lg_k))).all():
         raise ValueError(_what_is_wrong(states, lg_k))
+    return sizes, dense
+
+
+def read_dense(states: pl.Series, lg_k: int) -> Registers:
+    """Read the registers of dense states that `read_forms` has checked; they are not."""
+    rows = read_bytes(states).data.reshape(len(states), HEADER + SUMMARY + (1 << lg_k))
     return rows[:, HEADER + SUMMARY :]
 
 
-def are_dense(states: pl.Series, lg_k: int) -> npt.NDArray[np.bool_]:
-    """Say which states are dense. Lengths tell; those who read the states check the rest."""
-    return (states.bin.size() == HEADER + SUMMARY + (1 << lg_k)).to_numpy()
-
-
-def read_counts(states: pl.Series, lg_k: int) -> Groups:
-    """Read how many coupons sparse states have, without reading these; checks as `read_sparse`."""
-    sizes = states.bin.size().to_numpy().astype(np.int64)
-    limit = HEADER + 4 * sparse_limit(lg_k)
-    odd = (sizes < HEADER) | (sizes > limit) | (sizes % 4 > 0)
-    if odd.any() or (_heads(states) != _header(lg_k, SPARSE)).any():
-        raise ValueError(_what_is_wrong(states, lg_k))
-    return sizes // 4 - 1
-
-
-def read_summaries(states: pl.Series, lg_k: int) -> Summary:
-    """Read the summaries of dense states, without reading their registers."""
-    if (_heads(states) != _header(lg_k, DENSE)).any():
-        raise ValueError(_what_is_wrong(states, lg_k))
-    data, starts = read_bytes(states.bin.slice(HEADER, SUMMARY))
+def read_summaries(states: pl.Series) -> Summary:
+    """Read the summaries of dense states that `read_forms` has checked."""
     fields = [("zeros", "<u4"), ("low", "<u8"), ("high", "<u8")]
-    heads = data[starts[0] : starts[-1]].view(fields)
+    heads = read_bytes(states.bin.slice(HEADER, SUMMARY)).data.view(fields)
     return Summary(heads["zeros"], heads["low"], heads["high"])
 
 
@@ -172,15 +149,9 @@ def where_valid(column: pl.Series, kernel: Callable[[pl.Series], pl.Series]) -> 
     return kernel(column.drop_nulls()).gather(places).alias(column.name)
 
 
-def _header(lg_k: int, form: int) -> np.uint32:
+def header(lg_k: int, form: int) -> np.uint32:
+    """Give the first word of a state."""
     return np.uint32(VERSION | lg_k << 8 | form << 16)
-
-
-def _heads(states: pl.Series) -> Coupons:
-    if not len(states):
-        return np.empty(0, np.uint32)
-    data, starts = read_bytes(states.bin.head(HEADER))
-    return data[starts[0] : starts[-1]].view("<u4")
 
 
 def _what_is_wrong(states: pl.Series, lg_k: int) -> str:

@@ -37,7 +37,8 @@ def summary(registers: Registers) -> Summary:
     # Sums of 32 bits are fastest, and hold the weights of ranks up to this one exactly; of a
     # million values, one register in two thousand is above it.
     rank = 31 - lg_k
-    weights = np.uint32(1 << rank) >> registers.astype(np.uint32)
+    weights = registers.astype(np.uint32)
+    np.right_shift(np.uint32(1 << rank), weights, out=weights)
     low = weights.sum(axis=1, dtype=np.uint32).astype(np.uint64) << np.uint64(lg_k)
     high = np.zeros(len(registers), np.uint64)
     if greatest > rank:
@@ -48,7 +49,9 @@ def summary(registers: Registers) -> Summary:
             now = ranks <= most
             np.add.at(total, rows[now], np.uint64(1) << (most - ranks[now]))
             rows, ranks = rows[~now], ranks[~now]
-    filled = np.bitwise_count(np.packbits(registers, axis=1)).sum(axis=1, dtype=np.uint32)
+    bits = np.packbits(registers, axis=1)
+    bits = bits.view(f"u{min(bits.shape[1], 8)}")
+    filled = np.bitwise_count(bits).sum(axis=1, dtype=np.uint32)
     return Summary(registers.shape[1] - filled, low, high)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from beaconfold.monoids import HyperLogLog, Product
 from beaconfold.monoids.hll_coupons import coupon
 from beaconfold.monoids.hll_estimate import estimate
-from beaconfold.monoids.hll_state import dense_states, sparse_limit
+from beaconfold.monoids.hll_state import sparse_limit, write_dense
 from beaconfold.monoids.laws import check_aggregator, frames
 
 
@@ -110,10 +110,10 @@ def test_blocks_of_dense_groups_change_nothing(monkeypatch):
 
     merged, folded = states()
     assert merged.equals(folded)
-    monkeypatch.setattr("beaconfold.monoids.hll_dense._MEMORY", 2 << 8)
     monkeypatch.setattr("beaconfold.monoids.hll_dense._ROWS", 100)
-    monkeypatch.setattr("beaconfold.monoids.hll_union._SLAB", 100)
-    monkeypatch.setattr("beaconfold.monoids.hll_state.BLOCK", 1)
+    monkeypatch.setattr("beaconfold.monoids.hll_sets._SLAB", 100)
+    monkeypatch.setattr("beaconfold.monoids.hll_sets._ROW", 2)
+    monkeypatch.setattr("beaconfold.monoids.hll_dense.BLOCK", 2 << 8)
     assert all(each.equals(merged) for each in states())
 
 
@@ -239,7 +239,7 @@ def test_dense_estimates_have_no_bias():
         slots = rng.integers(0, k, (sketches, count)) + np.arange(sketches)[:, None] * k
         ranks = rng.geometric(0.5, (sketches, count)).astype(np.uint8)
         np.maximum.at(registers.reshape(-1), slots.reshape(-1), ranks.reshape(-1))
-        error = estimate(dense_states(registers), lg_k) / count - 1
+        error = estimate(write_dense([registers], sketches, lg_k), lg_k) / count - 1
         standard = 1.04 / np.sqrt(k)
         assert abs(error.mean()) < standard * (0.05 + 4 / np.sqrt(sketches))
         assert 0.6 * standard < error.std() < 1.15 * standard
@@ -249,7 +249,7 @@ def test_registers_beyond_all_counts_are_summed_exactly():
     registers = np.zeros((3, 16), np.uint8)
     registers[0, :3] = 31, 32, 63
     registers[1] = 63
-    states = dense_states(registers)
+    states = write_dense([registers], 3, 4)
     low, high = 13 * 2**31 + 1, 2**31 + 1
     assert states[0][4:24] == bytes([13, 0, 0, 0]) + low.to_bytes(8, "little") + high.to_bytes(
         8, "little"
