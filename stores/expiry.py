@@ -76,10 +76,12 @@ class Expiry:
         generation, shards = self.cells.generation, range(self.backend.shards)
         heads, _ = self.backend.read(generation, shards, self.cells.no_cells)
         refuse(generation, heads, "retired", "dropped")
+        found = {s: ShardRecord.decode(head.ledger).horizons for s, head in heads.items()}
+        # All shards must take the widths before any of them does.
+        goals = {s: each.extended(target.widths) | target for s, each in found.items()}
         done = Expired()
-        for shard, head in heads.items():
-            horizons = ShardRecord.decode(head.ledger).horizons
-            if target.advanced and horizons.extended(target.widths) | target != horizons:
+        for shard, horizons in found.items():
+            if target.advanced and goals[shard] != horizons:
                 done = done.plus(self._shard(shard, horizons, target))
         return done
 

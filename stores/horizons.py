@@ -89,6 +89,8 @@ class Horizons:
 
     def __or__(self, other: Self) -> Self:
         """Advance to the later of both at each width; the wider windows of either are kept."""
+        if not (self.advanced and other.advanced):
+            return self if self.advanced else other
         widths = max(self.widths, other.widths, key=len)
         left, right = self.extended(widths), other.extended(widths)
         return type(self)(widths, tuple(map(max, left.until, right.until)))

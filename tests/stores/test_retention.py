@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from redis_servers import fresh
 
 from beaconfold.stores import (
+    CommitUncertain,
     GenerationDropped,
     GenerationRetired,
     ManualClock,
@@ -115,7 +116,9 @@ def test_wider_windows_are_added_where_nothing_has_expired_anew():
     for other in ((1,), (1, 20), (1, 5, 10)):
         with pytest.raises(ValueError, match=r"have been rolled up to 1us, 10us: .* not have"):
             horizons.extended(other)
-    assert Horizons((1, 10), at(None, None)).extended((1, 20)).widths == (1, 20)
+    fresh_ones = Horizons((1, 10), at(None, None))
+    assert fresh_ones.extended((1, 20)).widths == (1, 20)
+    assert horizons | fresh_ones.extended((1, 20)) == fresh_ones | horizons == horizons
 
 
 @given(
@@ -452,6 +455,41 @@ def test_servers_roll_up_as_memory_does(server, request):
     assert dumps[0] == dumps[1]
     assert answers[0].equals(answers[2])
     assert answers[1].equals(answers[3])
+
+
+def test_a_refused_retention_changes_no_shard():
+    store = open_store("memory://", shards=8)
+    where = store.register(declaration())
+    with pytest.raises(Crash):
+        MergeableStore(Crashing(store.backend, 4, False)).expire(where, FOR_EVER, minutes(60))
+    before = store.records(where)
+    with pytest.raises(ValueError, match="rolled up to 1m, 5m, 20m: .* not have 1m, 10m$"):
+        store.expire(where, {"1m": "10m", "10m": None}, minutes(60))
+    assert store.records(where) == before
+    assert store.query("clicks").height == 0
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_roll_up_whose_outcome_is_unknown_is_tried_again(made):
+    real = open_store("memory://", shards=2)
+    where = real.register(declaration())
+    some = fold((f"p{key}", each, 1, "u") for key in range(8) for each in range(60))
+    real.apply(where, [SegmentId("a", "p", 1, 0)], some)
+
+    class Lossy(Crashing):
+        def commit(self, where, writes):
+            self.left -= 1
+            if self.left % 2:
+                return self.backend.commit(where, writes)
+            if self.made:
+                self.backend.commit(where, writes)
+            raise CommitUncertain("gone")
+
+    lossy = MergeableStore(Lossy(real.backend, 9, made), ManualClock())
+    lossy.expire(where, FOR_EVER, minutes(60))
+    assert set(real.horizons(where).values()) == {Horizons(at(1, 5, 20), at(50, 20, None))}
+    expected = rolled_up(some, where, real.horizons(where), 2).sort(where.group)
+    assert real.states(where).equals(expected.select(*where.group, *where.states))
 
 
 def test_an_overdue_roll_up_is_done_in_small_steps(monkeypatch):
