@@ -28,8 +28,10 @@ check: $(DEV) ## lint, formatting, types and the import contracts, without the t
 		-p beaconfold.stores -p beaconfold.pipelines $(BENCHMARKS)
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
-bench: $(DEV) ## time the main job beside Polars and DuckDB on the same 5 million beacons
+bench: $(DEV) ## time the main job and the stores beside their peers, each in one run
+	@sh tests/support/install_servers.sh
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
+	@$(BIN)/python benchmarks/stores.py
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)

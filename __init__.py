@@ -24,6 +24,7 @@ from .pipelines.decode import AccessLog, Delimited, Field, JsonLines, QueryStrin
 from .pipelines.job import Job
 from .pipelines.platforms import replay, stream, verify
 from .stores import MergeableStore, open_store
+from .stores.keyed import MemoryStore, PostgresStore, RedisStore, SQLiteStore
 
 __version__ = "0.1.0"
 
@@ -39,11 +40,15 @@ __all__ = [
     "JsonLines",
     "Lifted",
     "Max",
+    "MemoryStore",
     "MergeableStore",
     "Min",
     "Monoid",
+    "PostgresStore",
     "Product",
     "QueryString",
+    "RedisStore",
+    "SQLiteStore",
     "Sum",
     "local_cluster",
     "open_store",

@@ -37,10 +37,15 @@ def run(tmp_path):
 
 
 def test_the_job_runs_in_memory(run):
-    _, example = blocks("python")
+    _, example, _ = blocks("python")
     printed = run(sys.executable, "-c", example)
     # One publisher, however its name is escaped, in one minute: beacons, revenue and users.
     assert re.search(r"Le Monde\W+2023-11-14 22:14:00 UTC\W+2\W+0\.350000\W+2\.0\b", printed)
+
+
+def test_a_store_is_of_use_without_a_job(run):
+    *_, example = blocks("python")
+    assert run(sys.executable, "-c", example) == "2 2\n"
 
 
 def test_the_commands_run_and_agree(run):
@@ -68,5 +73,5 @@ def test_its_targets_are_in_the_makefile():
 
 def test_it_can_be_read_in_a_terminal():
     lines = README.splitlines()
-    assert len(lines) <= 130
+    assert len(lines) <= 150
     assert not [line for line in lines if len(line) > 100]
