@@ -4,6 +4,7 @@ import operator
 
 import polars as pl
 import pytest
+from redis_servers import fresh
 
 from beaconfold.monoids import Sum
 from beaconfold.stores.keyed import (
@@ -11,6 +12,8 @@ from beaconfold.stores.keyed import (
     MappedKeys,
     MappedValues,
     MemoryStore,
+    PostgresStore,
+    RedisStore,
     ShardedStore,
     SQLiteStore,
 )
@@ -35,6 +38,33 @@ class TestSQLite(KeyedStoreContract):
     @pytest.fixture
     def keyed(self, tmp_path):
         with SQLiteStore(f"sqlite:///{tmp_path}/a.db", namespace="n", value=TOTAL) as store:
+            yield store
+
+
+class TestRedis(KeyedStoreContract):
+    examples = 5
+
+    @pytest.fixture
+    def keyed(self, redis_server):
+        with RedisStore(fresh(redis_server), namespace="n", value=TOTAL) as store:
+            yield store
+
+
+class TestRedisCluster(KeyedStoreContract):
+    examples = 3
+
+    @pytest.fixture
+    def keyed(self, redis_cluster):
+        with RedisStore(fresh(redis_cluster), namespace="n", value=TOTAL) as store:
+            yield store
+
+
+class TestPostgres(KeyedStoreContract):
+    examples = 5
+
+    @pytest.fixture
+    def keyed(self, postgres_url):
+        with PostgresStore(postgres_url, namespace="n", value=TOTAL, shards=8) as store:
             yield store
 
 
