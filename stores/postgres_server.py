@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from psycopg import Connection, Error, OperationalError, RawCursor, RawServerCursor
+from psycopg import Connection, Error, IsolationLevel, OperationalError, RawCursor, RawServerCursor
 from psycopg.pq import PGconn, Ping, TransactionStatus
 
 from .errors import StoreError, StoreUnavailable
@@ -28,7 +28,10 @@ SETTINGS = {
     "synchronous_commit": "on",
 }
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-WRITE = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE}s'"
+WRITE = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; "
+    f"SET LOCAL idle_in_transaction_session_timeout = '{PATIENCE}s'"
+)
 
 
 class PostgresServer:
@@ -177,6 +180,7 @@ class PostgresServer:
                     raise StoreError(said) from None
             else:
                 connection.server_cursor_factory = RawServerCursor
+                connection.isolation_level = IsolationLevel.READ_COMMITTED
                 register(connection)
                 return connection
         raise AssertionError
