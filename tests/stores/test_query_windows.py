@@ -70,17 +70,9 @@ def begins(day, zone):
 around = st.one_of(st.integers(-2000, 2000), st.integers(-600_000, 600_000))
 
 
-@settings(max_examples=80)
-@given(
-    st.sampled_from(sorted(ZONES)),
-    st.lists(st.tuples(st.sampled_from("ab"), around, st.integers(-9, 9)), min_size=1),
-    st.sampled_from(["1d", "2d", "1w", "2w", "1mo", "3mo", "1y", "10y"]),
-)
-def test_windows_of_a_calendar(tz, beacons, every):
-    zone = ZoneInfo(tz)
-    origin = (datetime(*ZONES[tz], tzinfo=UTC) - minutes(0)) // timedelta(minutes=1)
-    beacons = [(key, origin + minute, price, "u") for key, minute, price in beacons]
-    expected = defaultdict(lambda: [0, 0])
+def expect_calendar(tz, beacons, every):
+    zone, expected = ZoneInfo(tz), defaultdict(lambda: [0, 0])
+    beacons = [(key, origin(tz) + minute, price, "u") for key, minute, price in beacons]
     for key, minute, price, _ in beacons:
         start = begins(first_day(minutes(minute).astimezone(zone).date(), every), zone)
         expected[key, start][0] += 1
@@ -91,6 +83,25 @@ def test_windows_of_a_calendar(tz, beacons, every):
         "publisher", pl.col("window").dt.convert_time_zone("UTC"), pl.concat_list("n", "total")
     )
     assert [((key, start), value) for key, start, value in cells.rows()] == sorted(expected.items())
+
+
+def origin(tz):
+    return (datetime(*ZONES[tz], tzinfo=UTC) - minutes(0)) // timedelta(minutes=1)
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(sorted(ZONES)),
+    st.lists(st.tuples(st.sampled_from("ab"), around, st.integers(-9, 9)), min_size=1),
+    st.sampled_from(["1d", "2d", "1w", "2w", "1mo", "3mo", "1y", "10y"]),
+)
+def test_windows_of_a_calendar(tz, beacons, every):
+    expect_calendar(tz, beacons, every)
+
+
+@pytest.mark.parametrize("tz", ZONES)
+def test_days_on_which_clocks_are_changed(tz):
+    expect_calendar(tz, [("a", minute, 1) for minute in range(-4000, 4000, 30)], "1d")
 
 
 def test_days_are_as_long_as_clocks_make_them():

@@ -216,6 +216,8 @@ def test_late_rows_go_where_their_windows_went(store):
     gone = store.apply(where, [SegmentId("a", "p", 1, 1)], late.filter(publisher="p2"))
     assert (len(gone.merged), gone.expired) == (64, 1)
     assert SegmentId("a", "p", 1, 1) in store.segments(where)
+    store.expire(where, RETENTION, minutes(300))
+    assert sum(record.expired for record in store.records(where).values()) == 3
 
 
 def test_cells_are_found_where_their_windows_went(store):
