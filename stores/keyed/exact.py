@@ -34,11 +34,11 @@ def exact(name: str, values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         if len(values) == 1:
             raise TypeError(_message(name, values[0], dtype)) from None
-        for value in values:
-            exact(name, [value], dtype)
-        raise
+        # Finds the first that does not fit; or they only do not fit together, as 1 and Decimal(1).
+        return pl.concat([exact(name, [value], dtype) for value in values])
+    wrong = column.dtype != dtype  # Polars makes no dates of datetimes, and says nothing
     for value, kept in zip(values, column.to_list(), strict=True):
-        if isinstance(value, bool) != isinstance(kept, bool) or value is None:
+        if value is None or isinstance(value, bool) != isinstance(kept, bool) or wrong:
             raise TypeError(_message(name, value, dtype))
         if kept != value and (kept == kept or value == value):  # noqa: PLR0124 - NaN is NaN
             same = type(value) is type(kept) or isinstance(value, int | float)

@@ -41,13 +41,32 @@ class SQLiteStore(ValueStore):
 
 
 class PostgresStore(ValueStore):
-    """Values by key in PostgreSQL, ``postgresql://user@host/database``; see `ValueStore`."""
+    """Values by key in PostgreSQL, ``postgresql://user@host/database``; see `ValueStore`.
+
+    Examples
+    --------
+    >>> from beaconfold.monoids import Count
+    >>> PostgresStore("postgres.db", namespace="views", value=Count())
+    Traceback (most recent call last):
+    ValueError: PostgresStore opens postgresql://, not 'postgres.db'
+    """
 
     schemes: ClassVar[tuple[str, ...]] = ("postgresql",)
 
 
 class RedisStore(ValueStore):
-    """Values by key in Redis, Valkey or a cluster of them, ``redis://host``; see `ValueStore`."""
+    """Values by key in Redis, Valkey or a cluster of them; see `ValueStore`.
+
+    Addresses are those of `beaconfold.stores.open_store`: ``redis://host``, ``rediss://host``,
+    ``redis+cluster://host``, ….
+
+    Examples
+    --------
+    >>> from beaconfold.monoids import Count
+    >>> RedisStore("localhost", namespace="views", value=Count())
+    Traceback (most recent call last):
+    ValueError: RedisStore opens redis://, rediss://, ... not 'localhost'
+    """
 
     schemes: ClassVar[tuple[str, ...]] = (
         "redis",

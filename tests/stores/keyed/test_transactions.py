@@ -6,6 +6,7 @@ import sys
 
 import polars as pl
 import pytest
+from redis_servers import fresh
 
 from beaconfold.monoids import Count, HyperLogLog, Max, Min, Monoid, Sum
 from beaconfold.stores import (
@@ -96,6 +97,27 @@ def test_old_tokens_are_forgotten_in_steps(monkeypatch):
     assert store.get("k1") == 3
     assert store.merge("k0", 1, once="old") == 2
     assert sum(map(len, backend.scan(store.rows.generation, since=1, until=2))) == 51
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis", "postgres"])
+def test_old_tokens_are_forgotten_in_every_store(kind, request, tmp_path, monkeypatch):
+    monkeypatch.setattr("beaconfold.stores.keyed.rows.STEP", 100)
+    url = f"sqlite:///{tmp_path}/a.db"
+    if kind == "redis":
+        url = fresh(request.getfixturevalue("redis_server"))
+    elif kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    clock = ManualClock()
+    with ValueStore(url, "n", TOTAL, shards=2, clock=clock) as store:
+        values = dict.fromkeys(map(str, range(1000)), 1)
+        store.multi_merge(values, once="old")
+        clock.advance(3600)
+        store.multi_merge(values, once="young")
+        assert store.forget("30m") == 1000
+        assert store.forget("30m") == 0
+        assert store.multi_merge(values, once="young") == values
+        assert store.multi_get(values) == dict.fromkeys(values, 2)
+        assert store.merge("5", 1, once="old") == 2
 
 
 def test_an_unknown_outcome_is_said_unless_it_can_be_told():
