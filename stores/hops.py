@@ -36,21 +36,20 @@ def hops(
     pl.DataFrame
         The same columns, ``window`` being the start of a hop.
     """
-    block, size = rows, 1
-    whole, done = rows.clear(), 0
-    while True:
+    # By number, as a day that was skipped starts with the next one.
+    block = rows.with_columns(grid.number(pl.col("window").to_physical()))
+    whole, size, done = block.clear(), 1, 0
+    while done < length:
         if length & size:
-            whole = plus([whole, _earlier(block, grid, done)])
+            whole = plus([whole, _earlier(block, done)])
             done += size
-        if done == length:
-            return whole
-        block = plus([block, _earlier(block, grid, size)])
-        size *= 2
+        if done < length:
+            block = plus([block, _earlier(block, size)])
+            size *= 2
+    start, stop = grid.start(pl.col("window")), grid.start(pl.col("window") + 1)
+    return whole.filter(start < stop).with_columns(start.cast(WINDOW).alias("window"))
 
 
-def _earlier(rows: pl.DataFrame, grid: Grid, steps: int) -> pl.DataFrame:
+def _earlier(rows: pl.DataFrame, steps: int) -> pl.DataFrame:
     """Move rows to the windows that start some steps before theirs."""
-    if not steps:
-        return rows
-    number = grid.number(pl.col("window").to_physical()) - steps
-    return rows.with_columns(grid.start(number).cast(WINDOW).alias("window"))
+    return rows.with_columns(pl.col("window") - steps)

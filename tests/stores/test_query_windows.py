@@ -203,6 +203,22 @@ def test_hops_of_calendar_days():
     assert store.query("clicks", every="1mo", period="1y").height == 13
 
 
+def test_a_day_that_was_skipped_starts_no_hop():
+    # The 30th of December 2011 was not in Samoa.
+    days = [(2011, 12, each) for each in (25, 26, 27, 28, 29, 31)] + [(2012, 1, 1)]
+    noons = [datetime(*day, 12, tzinfo=ZoneInfo("Pacific/Apia")) for day in days]
+    store = filled([("p1", int(noon.timestamp()) // 60, 1, "u") for noon in noons])
+    words = {"every": "1d", "tz": "Pacific/Apia"}
+    found = store.query("clicks", **words)
+    assert [each.day for each in found["window"]] == [25, 26, 27, 28, 29, 31, 1]
+    hops = store.query("clicks", **words, period="3d")
+    assert [(each.day, n) for each, n in hops.select("window", "n").rows()] == [
+        (23, 1), (24, 2), (25, 3), (26, 3), (27, 3), (28, 2), (29, 2), (31, 2), (1, 1),
+    ]  # fmt: skip
+    some = store.query("clicks", **words, period="3d", since="2011-12-30", until="2012-01-01")
+    assert some["n"].to_list() == [2]
+
+
 # Rolled-up windows
 
 
