@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from psycopg import Connection, Error, IsolationLevel, OperationalError, RawCursor, RawServerCursor
+from psycopg import Connection, Error, IsolationLevel, RawCursor, RawServerCursor
 from psycopg.pq import PGconn, Ping, TransactionStatus
 
 from .errors import StoreError, StoreUnavailable
@@ -25,7 +25,6 @@ SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "lock_timeout": f"'{PATIENCE}s'",
-    "synchronous_commit": "on",
 }
 READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 WRITE = (
@@ -128,12 +127,11 @@ class PostgresServer:
                     while cursor.nextset():
                         pass
                     self.layout.check(cursor.fetchall())
-            except TableMissing:
-                self._give_back(connection)
-                raise StoreError(f"no store at {self.address}") from None
-            except BaseException:
+            except BaseException as error:
                 broken = connection.closed
-                self._give_back(connection)
+                connection.close()  # the next one may lead to another server
+                if isinstance(error, TableMissing):
+                    raise StoreError(f"no store at {self.address}") from None
                 if fresh or not broken:
                     raise
             else:
@@ -170,11 +168,12 @@ class PostgresServer:
                     cursor_factory=RawCursor,
                     client_encoding="UTF8",
                 )
-            except OperationalError as error:
+            except Error as error:
                 said = f"{self.address}: {self.address.hide(str(error))}"
                 # libpq does not tell a refusal that will last from one that heals; a server that
-                # takes connections but refuses ours, twice, means it.
-                if PGconn.ping(self.address.conninfo.encode()) != Ping.OK:
+                # takes connections but refuses ours, twice, means it, unless it is full.
+                full = any(each in said for each in ("too many connections", "too many clients"))
+                if full or PGconn.ping(self.address.conninfo.encode()) != Ping.OK:
                     raise StoreUnavailable(said) from None
                 if attempt:
                     raise StoreError(said) from None

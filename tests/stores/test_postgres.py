@@ -336,6 +336,15 @@ def test_a_lacking_permission_is_named(postgres_server, postgres_url):
         assert_fit_to_be_shown(refusal.value)
 
 
+def test_a_server_that_is_full_is_waited_for(postgres_url):
+    with PostgresBackend(postgres_url).server.writing() as connection:
+        connection.execute("CREATE ROLE many LOGIN CONNECTION LIMIT 0 PASSWORD 'pw-of-many'")
+    with pytest.raises(StoreUnavailable, match="too many connections") as refusal:
+        PostgresBackend(postgres_url.replace(f"beacons:{PASSWORD}", "many:pw-of-many"))
+    assert_fit_to_be_shown(refusal.value)
+    assert "pw-of-many" not in str(refusal.value)
+
+
 def test_a_restart_between_two_uses_is_not_noticed(postgres_server, store):
     where = store.register(declaration())
     store.apply(where, SEGMENTS[:1], STATES)
