@@ -35,6 +35,17 @@ def hops(
     -------
     pl.DataFrame
         The same columns, ``window`` being the start of a hop.
+
+    Examples
+    --------
+    >>> from beaconfold.monoids import Count, Product
+    >>> from beaconfold.stores.grid import EvenGrid
+    >>> rows = pl.DataFrame({"window": [0, 10, 20], "key": "p1", "n": [1, 2, 4]})
+    >>> rows = rows.with_columns(pl.col("window").cast(WINDOW))
+    >>> clicks = Product({"n": Count()})
+    >>> found = hops(rows, EvenGrid(10), 2, lambda both: clicks.plus(both, ["window", "key"]))
+    >>> found.sort("window").select(pl.col("window").to_physical(), "n").rows()
+    [(-10, 1), (0, 3), (10, 6), (20, 4)]
     """
     # By number, as a day that was skipped starts with the next one.
     block = rows.with_columns(grid.number(pl.col("window").to_physical()))

@@ -74,6 +74,12 @@ def query(
     ValueError
         If a column or time zone is unknown, ``period`` does not fit ``every``, or ``every`` does
         not fit the windows that are kept; the message says from when on it does.
+
+    Examples
+    --------
+    ``store.query("clicks", every="5m", period="1h", where={"publisher": ["p1", "p2"]})`` are sums
+    over an hour, one every five minutes; ``store.query("clicks", every="1mo",
+    tz="Europe/Berlin", top=10, by="users")`` the ten largest months of any publisher.
     """
     columns = [*generation.group, *generation.states]
     _known([by] if by is not None else [], columns)

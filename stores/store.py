@@ -261,7 +261,7 @@ class MergeableStore:
         retention
             Width of a window → how long it is kept, ``{"1m": "7d", "1h": "90d", "1d": None}``.
         now
-            In place of the store's clock.
+            In place of the store's clock; UTC if it is naive.
 
         Raises
         ------
@@ -335,7 +335,10 @@ class MergeableStore:
     # Reading
 
     def states(self, generation: Generation) -> pl.DataFrame:
-        """Return all partials of a generation, sorted by key columns and window."""
+        """Return all partials of a generation, sorted by key columns and window.
+
+        Windows that were rolled up have the width that `horizons` tells of their start.
+        """
         cells = Cells(generation, self.shards)
         return cells.partials(self._rows(generation)).sort(generation.group)
 
