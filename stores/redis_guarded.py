@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from redis.connection import Connection
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from .errors import CommitUncertain, StoreUnavailable
 from .redis_errors import LOST, REARRANGED, explained
@@ -54,6 +54,7 @@ class _Lane:
         self.watching = False
         self.uncertain = self.rearranged = False
         self.error: BaseException | None = None
+        self.moving: BaseException | None = None
 
     @property
     def open(self) -> bool:
@@ -115,8 +116,10 @@ class _Lane:
         """Tell whether the server refused, and keep why."""
         for answer in answers:
             if isinstance(answer, RedisError):
-                if isinstance(answer, REARRANGED):
+                if isinstance(answer, MovedError):
                     self.rearranged = True  # nothing was written: as if somebody had been first
+                elif isinstance(answer, REARRANGED):
+                    self.moving = answer
                 else:
                     self.error = self.error or answer
                 return True
@@ -132,12 +135,12 @@ def guarded(nodes: RedisNodes, todo: Sequence[Guarded]) -> list[list[Reply] | No
     -------
     list
         For each the replies to its commands, or None if nothing was written because the watched
-        key was changed, or `decide` gave up, or the key is being moved to another node.
+        key was changed, or `decide` gave up, or the key was moved to another node.
 
     Raises
     ------
     StoreUnavailable
-        If the server cannot be reached, and nothing was written.
+        If the server cannot be reached or keys are on their way, and nothing was written.
     CommitUncertain
         If it went away in the middle: some of it may have been written.
     StoreError
@@ -161,17 +164,22 @@ def guarded(nodes: RedisNodes, todo: Sequence[Guarded]) -> list[list[Reply] | No
             steps = [lane.step() for lane in running]
             while steps:
                 steps = [step for step in steps if next(step, steps) is not steps]
-        if any(lane.rearranged or lane.error for lane in lanes):
-            nodes.rearranged()
         done = {number: result for lane in lanes for number, result in lane.done.items()}
-        for lane in lanes:
-            if lane.error is not None:
-                failure = explained(lane.error, shown)
-                if isinstance(failure, StoreUnavailable) and (
-                    any(done.values()) or any(each.uncertain for each in lanes)
-                ):
-                    raise CommitUncertain(
-                        f"{failure}: lost in the middle of a commit"
-                    ) from lane.error
-                raise failure from lane.error
+        _raise(nodes, lanes, written=any(done.values()))
     return [done.get(number) for number in range(len(todo))]
+
+
+def _raise(nodes: RedisNodes, lanes: Sequence[_Lane], *, written: bool) -> None:
+    """Raise what went wrong, if anything did, as what it means for those who wrote."""
+    if any(lane.rearranged or lane.moving or lane.error for lane in lanes):
+        nodes.rearranged()
+    for lane in lanes:
+        # A slot that is on its way may take long: where nothing was written at all, say so.
+        error = lane.error or (None if written else lane.moving)
+        if error is None:
+            continue
+        failure = explained(error, nodes.address.shown)
+        uncertain = written or any(each.uncertain for each in lanes)
+        if uncertain and isinstance(failure, StoreUnavailable):
+            raise CommitUncertain(f"{failure}: lost in the middle of a commit") from error
+        raise failure from error

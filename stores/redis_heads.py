@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from .backend import ShardHead
-from .errors import CommitUncertain, StoreError
+from .errors import CommitUncertain, StoreError, StoreUnavailable
 from .generation import State
 from .redis_guarded import Guarded, guarded
 from .redis_names import Shard
@@ -16,8 +16,8 @@ from .redis_registry import RedisRegistry
 ORDER: tuple[State, ...] = get_args(State)
 """States in the order in which a generation goes through them; there is no way back."""
 
-PAUSE = 0.005
-"""Seconds to wait, at the longest, for writers that were first."""
+ATTEMPTS, PAUSE = 100, 0.02
+"""How often a head is tried while others write, and the longest pause in seconds."""
 
 
 class RedisHeads:
@@ -90,7 +90,7 @@ class RedisHeads:
         late, or at the same time as somebody else.
         """
         todo = list(shards)
-        while todo:
+        for _ in range(ATTEMPTS):
             try:
                 done = guarded(
                     self.nodes, [self._settled(generation, shard, state) for shard in todo]
@@ -98,8 +98,13 @@ class RedisHeads:
             except CommitUncertain:
                 done = [None] * len(todo)
             todo = [shard for shard, result in zip(todo, done, strict=True) if result is None]
-            if todo:
-                time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+            if not todo:
+                return
+            time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
+        raise StoreUnavailable(
+            f"{self.nodes.address.shown}: shards {todo} of generation {generation} cannot be "
+            f"made {state}: others write there all the time, or the cluster is being rearranged"
+        )
 
     def _settled(self, generation: int, shard: Shard, state: State) -> Guarded:
         name = self.names.head(generation, shard)

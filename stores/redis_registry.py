@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from .backend import SHARDS
-from .errors import CommitUncertain, StoreError, StoreLayoutError
+from .errors import CommitUncertain, StoreError, StoreLayoutError, StoreUnavailable
 from .redis_entries import Entry, Registry
 from .redis_guarded import Guarded, guarded
 from .redis_names import STORE, Names
@@ -124,7 +124,10 @@ class RedisRegistry:
             if done is not None:
                 return
             time.sleep(random.uniform(0, PAUSE))  # noqa: S311 - no secret
-        raise StoreError(f"{self.nodes.address.shown}: others change the registry all the time")
+        raise StoreUnavailable(
+            f"{self.nodes.address.shown}: the registry cannot be changed: others change it all the "
+            "time, or the cluster is being rearranged"
+        )
 
     def _checked(self, answers: list[Reply]) -> Registry:
         shown = self.nodes.address.shown

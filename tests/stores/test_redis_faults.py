@@ -179,16 +179,42 @@ def test_slots_may_move_to_another_node(redis_cluster):
     elsewhere = pickle.loads(pickle.dumps(store))
     elsewhere.check()
     for shard in range(4):
-        move(redis_cluster, f"0.{shard}")
+        list(move(redis_cluster, f"0.{shard}"))
     store.apply(where, SEGMENTS[1:2], STATES)
     assert elsewhere.states(where)["n"].to_list() == [2] * 100
-    move(redis_cluster, "store")
+    list(move(redis_cluster, "store"))
     assert store.live("clicks") == where
     assert pl.concat(elsewhere.scan(where)).height == 100
 
 
-def move(cluster, tag):
-    """Move the slot of a hash tag to another node, with its keys."""
+def test_a_slot_on_its_way_is_waited_for(redis_cluster):
+    store = open_store(fresh(redis_cluster))
+    where = store.register(declaration())
+    store.apply(where, SEGMENTS[:1], STATES)
+    moving = move(redis_cluster, "0.7", step=1)
+    next(moving)  # one key is there, the others are here
+    with pytest.raises(StoreUnavailable, match="being rearranged"):
+        store.apply(where, SEGMENTS[1:2], STATES)
+    list(moving)
+    store.apply(where, SEGMENTS[1:2], STATES)
+    assert store.states(where)["n"].to_list() == [2] * 100
+
+
+def test_a_node_that_is_killed_comes_back(redis_cluster):
+    store = open_store(fresh(redis_cluster))
+    where = store.register(declaration())
+    store.apply(where, SEGMENTS[:1], STATES)
+    redis_cluster.servers[1].kill()
+    with pytest.raises(StoreUnavailable):
+        store.apply(where, SEGMENTS[1:2], STATES)
+    redis_cluster.servers[1].start()
+    redis_cluster.wait()
+    store.apply(where, SEGMENTS[1:2], STATES)
+    assert store.states(where)["n"].to_list() == [2] * 100
+
+
+def move(cluster, tag, step=100):
+    """Move the slot of a hash tag to another node, with its keys, some at a time."""
     slots = [server.client() for server in cluster.servers]
     names = [client.execute_command("CLUSTER", "MYID") for client in slots]
     slot = slots[0].execute_command("CLUSTER", "KEYSLOT", f"{{{tag}}}")
@@ -201,8 +227,9 @@ def move(cluster, tag):
     slots[new].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[owner])
     slots[owner].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[new])
     port = cluster.servers[new].port
-    while moved := slots[owner].execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100):
+    while moved := slots[owner].execute_command("CLUSTER", "GETKEYSINSLOT", slot, step):
         slots[owner].execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *moved)
+        yield moved
     for client in (slots[new], slots[owner], slots[(owner + 2) % 3]):
         client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[new])
         client.close()
