@@ -7,9 +7,11 @@ from beaconfold.stores.testing import BackendContract
 
 
 class TestMemory(BackendContract):
+    examples = 20
+
     @pytest.fixture
     def backend(self):
-        return MemoryBackend()
+        return MemoryBackend(shards=8)
 
 
 class TestSQLite(BackendContract):

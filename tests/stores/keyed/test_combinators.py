@@ -161,7 +161,7 @@ def test_a_cache_in_many_threads_never_shows_what_was_overwritten():
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
-    for number in range(1, 40):
+    for number in range(1, 20):
         for key in "abc":
             cache.merge(key, 1)
             written[key] = number
