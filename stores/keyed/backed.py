@@ -87,9 +87,9 @@ class ValueStore(BackedStore[Any]):
     twice is merging once (``Min``, ``HyperLogLog``): then it is tried again, and what it returns
     may, without a token, already hold it.
 
-    A call costs milliseconds and a key of it microseconds: give many keys at a time where there are
-    many. Keys are merged by shard, each shard at once. Where a merge of many keys fails, some shards may
-    have merged theirs: merge the same again with the same token.
+    A call costs milliseconds, a key of it microseconds: give many at a time. Keys are merged by
+    shard, each shard at once. Where a merge of many keys fails, some shards may have merged theirs:
+    merge the same again with the same token.
 
     Parameters
     ----------
