@@ -10,7 +10,7 @@ LOST_RACES = frozenset({"40001", "40P01"})
 """A transaction that could not be ordered among others, or stood in another's way."""
 
 # Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html that heal:
-# connections, resources, waiting for a lock, a server or session ended by somebody, or turned read-only.
+# connections, resources, waiting for a lock, a server or session that was ended or only reads now.
 HEALING_CLASSES = frozenset({"08", "53", "58"})
 HEALING = frozenset(
     {"25006", "25P03", "25P04", "55P03", "57014", "57P01", "57P02", "57P03", "57P05"}
