@@ -43,7 +43,8 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="beaconfold-postgres-"))
         self.account = {}
         if os.getuid() == 0:  # which the server refuses to run as
-            user = pwd.getpwnam("postgres")
+            known = {each.pw_name for each in pwd.getpwall()}
+            user = pwd.getpwnam("postgres" if "postgres" in known else "nobody")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self.account = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self.data = self.folder / "data"
