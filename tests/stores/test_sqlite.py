@@ -157,7 +157,7 @@ def test_a_scan_is_one_snapshot(path):
     store = open_store(f"sqlite:///{path}", shards=2)
     where = store.register(declaration())
     store.apply(where, SEGMENTS[:1], fold((f"p{each}", 0, 1, "u") for each in range(30_000)))
-    scan = store.scan(where)
+    scan = store.backend.scan(where)
     first = next(scan)
     store.merge(where, fold((f"p{each}", 0, 1, "u") for each in range(30_000)))
     assert pl.concat([first, *scan])["n"].to_list() == [1] * 30_000
