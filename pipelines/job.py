@@ -17,8 +17,7 @@ import polars as pl
 from ..monoids import Aggregator, Lifted, Monoid, Product
 from ..monoids.dtypes import as_dtype, dtype_name
 from ..monoids.expression import OpaqueExpression, opaque_as
-from ..stores import Generation
-from ..stores.retention import Retention
+from ..stores import Generation, Retention
 from ..stores.times import parse_duration
 from .decode import Decoded, Decoder
 from .decode.per_row import VALUE, PerRow

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from ..stores import Generation, MergeableStore
-from ..stores.retention import Retention
+from ..stores import Generation, MergeableStore, Retention
 from .job import Job
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,25 @@ from .errors import (
     StoreUnavailable,
     UnknownJob,
 )
+from .expiry import Expired, rolled_up
 from .generation import Generation
+from .horizons import Horizons
+from .keyed import (
+    CachedStore,
+    KeyedStore,
+    MappedKeys,
+    MappedValues,
+    MemoryStore,
+    PostgresStore,
+    RedisStore,
+    ShardedStore,
+    SQLiteStore,
+    ValueStore,
+)
 from .keys import Keys, shard_of
 from .ledger import Ledger
 from .memory import MemoryBackend
+from .retention import Retention
 from .segment_merge import Applied
 from .segments import Seal, SegmentId
 from .sqlite import SQLiteBackend
@@ -26,30 +41,44 @@ from .urls import open_store, redacted
 __all__ = [
     "Applied",
     "Backend",
+    "CachedStore",
     "Clock",
     "CommitUncertain",
+    "Expired",
     "Generation",
     "GenerationDropped",
     "GenerationRetired",
+    "Horizons",
+    "KeyedStore",
     "Keys",
     "Ledger",
     "ManualClock",
+    "MappedKeys",
+    "MappedValues",
     "MemoryBackend",
+    "MemoryStore",
     "MergeUncertain",
     "MergeableStore",
     "Poison",
+    "PostgresStore",
     "Quarantine",
+    "RedisStore",
+    "Retention",
     "SQLiteBackend",
+    "SQLiteStore",
     "Seal",
     "SegmentId",
     "ShardHead",
     "ShardWrite",
+    "ShardedStore",
     "StoreError",
     "StoreLayoutError",
     "StoreUnavailable",
     "SystemClock",
     "UnknownJob",
+    "ValueStore",
     "open_store",
     "redacted",
+    "rolled_up",
     "shard_of",
 ]

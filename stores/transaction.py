@@ -8,7 +8,13 @@ import polars as pl
 from .backend import Backend, ShardHead, ShardWrite
 from .cells import CELL
 from .clock import Clock
-from .errors import CommitUncertain, GenerationDropped, GenerationRetired, MergeUncertain
+from .errors import (
+    CommitUncertain,
+    GenerationDropped,
+    GenerationRetired,
+    MergeUncertain,
+    StoreUnavailable,
+)
 from .generation import Generation
 from .horizons import Horizons, place
 from .shard_record import ShardRecord
@@ -65,28 +71,35 @@ def transact(
     ------
     GenerationRetired, GenerationDropped
         If the generation takes no more merges.
+    StoreUnavailable
+        If the store cannot be reached; what is not repeatable has not been written at all.
     MergeUncertain
-        If the outcome of a write that is not repeatable is unknown.
+        If what is not repeatable has been written in part, or that is not known.
     """
     seen = {} if seen is None else seen
     todo, conflicts = [list(range(backend.shards) if shards is None else sorted(set(shards)))], 0
+    written = False
     while todo:
         part = todo.pop()
         mine = rows
         if len(part) < backend.shards:
             mine = rows.filter(pl.col("shard").is_in(part))
-        heads, found, mine = read_placed(backend, generation, part, mine, seen)
-        refuse(generation, heads, "retired", "dropped")
-        writes = change(heads, found, mine)
         try:
+            heads, found, mine = read_placed(backend, generation, part, mine, seen)
+            refuse(generation, heads, "retired", "dropped")
+            writes = change(heads, found, mine)
             landed = backend.commit(generation, writes) if writes else []
-        except CommitUncertain as error:
-            if not repeatable:
+        except (CommitUncertain, StoreUnavailable) as error:
+            certain = isinstance(error, StoreUnavailable) and not written
+            if not repeatable and not certain:
                 raise MergeUncertain(
-                    f"{error}: the merge may have been made, or not; merge with once=token "
-                    "where it must not be made twice"
+                    f"{error}: some of the merge may have been made, and some not; merge with "
+                    "once=token where it must not be made twice"
                 ) from error
+            if isinstance(error, StoreUnavailable):
+                raise
             landed = [False] * len(writes)
+        written = written or any(landed)
         lost = [write.shard for write, done in zip(writes, landed, strict=True) if not done]
         if not lost:
             conflicts = 0

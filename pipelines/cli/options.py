@@ -60,6 +60,18 @@ def instant(text: str) -> datetime:
     return _checked(parse_instant, text)
 
 
+def instant_text(text: str) -> str:
+    """Check an instant, and leave it as it is: it may be meant in another time zone.
+
+    Raises
+    ------
+    Failure
+        It is none.
+    """
+    instant(text)
+    return text
+
+
 def _checked(read: Callable[[str], T], text: str) -> T:
     # Of a ValueError click would show the value only, not the message.
     try:
@@ -111,7 +123,11 @@ job = click.argument("job", type=find_job)
 jobname = click.argument("jobname", type=name_of)
 
 archive = _place("archive", "Folder of the archive, as a path or a file:// URL.")
-store = _place("store", "Store of the results, as sqlite:///beacons.db (a relative path).")
+store = _place(
+    "store",
+    "Store of the results: sqlite:///beacons.db (a relative path), redis://host, "
+    "postgresql://user@host/database.",
+)
 source = _place("source", "Where beacons come from: a path, or a URL.")
 optional_archive = _place("archive", "Folder of the archive: to show beacons.", required=False)
 optional_source = _place(
@@ -156,17 +172,19 @@ computing = together(
 )
 
 
-def between(what: str) -> Callable[[F], F]:
+def between(
+    what: str, read: Callable[[str], Any] = instant, zone: str = "UTC"
+) -> Callable[[F], F]:
     """Make the options ``--from`` and ``--to``."""
     return together(
         click.option(
             "--from",
             "since",
             metavar="INSTANT",
-            type=instant,
-            help=f"{what} from 2015-09-12T01:30 on: UTC, unless it says otherwise.",
+            type=read,
+            help=f"{what} from 2015-09-12T01:30 on: {zone}, unless it says otherwise.",
         ),
         click.option(
-            "--to", "until", metavar="INSTANT", type=instant, help="… and before this instant."
+            "--to", "until", metavar="INSTANT", type=read, help="… and before this instant."
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .places import existing_store
 @click.command(cls=Command)
 @options.jobname
 @options.store
-@options.between("Windows that start")
+@options.between("Windows that start", options.instant_text, "in --tz, else UTC")
 @click.option(
     "--every",
     metavar="DURATION",
@@ -47,8 +47,8 @@ from .places import existing_store
 def query(
     jobname: str,
     store: str,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
     every: str | None,
     period: str | None,
     tz: str | None,

@@ -10,9 +10,15 @@ from datetime import datetime
 import polars as pl
 from distributed import Client
 
-from ...stores import Generation, Ledger, MergeableStore, SegmentId, open_store
-from ...stores.expiry import rolled_up
-from ...stores.horizons import Horizons
+from ...stores import (
+    Generation,
+    Horizons,
+    Ledger,
+    MergeableStore,
+    SegmentId,
+    open_store,
+    rolled_up,
+)
 from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments

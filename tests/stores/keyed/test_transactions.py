@@ -135,6 +135,30 @@ def test_an_unknown_outcome_is_said_unless_it_can_be_told():
     assert store.get("a") == 7
 
 
+def test_a_store_that_goes_away_between_two_shards_leaves_the_outcome_open():
+    backend, store = faulty(TOTAL)
+    rival = ValueStore(backend.backend, "n", TOTAL)
+    values = {f"k{number}": 1 for number in range(8)}
+
+    def meet_a_rival():
+        rival.merge("k1", 10)
+        backend.between = go_away
+
+    def go_away():
+        backend.fault = Fault(StoreUnavailable)
+
+    backend.between = meet_a_rival
+    with pytest.raises(MergeUncertain, match="some of the merge may have been made"):
+        store.multi_merge(values)
+    assert 0 < sum(rival.multi_get(values)[key] == 1 for key in values) < 8
+    backend.between = meet_a_rival
+    with pytest.raises(StoreUnavailable):
+        store.multi_merge(values, once="t")
+    before = rival.multi_get(values)
+    store.multi_merge(values, once="t")
+    assert rival.get("k1") == before["k1"] + 1
+
+
 @pytest.mark.parametrize(
     ("value", "given"), [(Max(dtype=pl.Int64), 5), (HyperLogLog(), "ann"), (Longest(), "long")]
 )
