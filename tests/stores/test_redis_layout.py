@@ -88,8 +88,8 @@ def test_a_window_without_rows_leaves_no_trace(store, client):
 
 
 def test_many_windows_and_many_keys_are_scanned_in_pieces(store, monkeypatch):
-    monkeypatch.setattr("beaconfold.stores.redis_windows.PAGE", 7)
-    monkeypatch.setattr("beaconfold.stores.redis_scan.BATCH", 50)
+    monkeypatch.setattr("beaconfold.stores.redis.windows.PAGE", 7)
+    monkeypatch.setattr("beaconfold.stores.redis.scan.BATCH", 50)
     where = store.register(declaration())
     many = [(0, f"p{n}", n, n, b"u" * (n % 3)) for n in range(2000)]
     few = [(minute * 60_000_000, f"p{n}", 1, 2, None) for minute in range(1, 40) for n in range(3)]
@@ -105,7 +105,7 @@ def test_many_windows_and_many_keys_are_scanned_in_pieces(store, monkeypatch):
 
 
 def test_a_hash_that_grows_while_it_is_scanned_shows_no_row_twice(store, monkeypatch):
-    monkeypatch.setattr("beaconfold.stores.redis_scan.BATCH", 100)
+    monkeypatch.setattr("beaconfold.stores.redis.scan.BATCH", 100)
     where = store.register(declaration())
     write(store.backend, where, 0, [(0, f"p{n}", 1, 1, None) for n in range(600)])
     scan, seen = store.backend.scan(where), []
@@ -119,7 +119,7 @@ def test_a_hash_that_grows_while_it_is_scanned_shows_no_row_twice(store, monkeyp
 
 
 def test_a_scan_says_that_its_generation_was_dropped(store, monkeypatch):
-    monkeypatch.setattr("beaconfold.stores.redis_scan.BATCH", 1)
+    monkeypatch.setattr("beaconfold.stores.redis.scan.BATCH", 1)
     old = store.register(declaration())
     write(store.backend, old, 0, CELLS)
     scan = store.backend.scan(old)
@@ -131,14 +131,14 @@ def test_a_scan_says_that_its_generation_was_dropped(store, monkeypatch):
 
 
 def test_dropping_goes_in_steps_and_can_be_done_again(store, client, monkeypatch):
-    monkeypatch.setattr("beaconfold.stores.redis_drop.STEP", 5)
-    monkeypatch.setattr("beaconfold.stores.redis_windows.PAGE", 8)
+    monkeypatch.setattr("beaconfold.stores.redis.drop.STEP", 5)
+    monkeypatch.setattr("beaconfold.stores.redis.windows.PAGE", 8)
     old = store.register(declaration())
     write(store.backend, old, 1, [(minute, "p", 1, 1, b"u") for minute in range(50)])
     store.backend.put_document(old, "poison", "a", b"1")
     store.switch(store.register(declaration(), revision=1))
     with monkeypatch.context() as stopped:
-        stopped.setattr("beaconfold.stores.redis_drop.packed", interrupted(5))
+        stopped.setattr("beaconfold.stores.redis.drop.packed", interrupted(5))
         with pytest.raises(KeyboardInterrupt):
             store.drop(old)
     assert 0 < sum(":{0.1}:" in key for key in keys(store, client)) < 100
@@ -156,7 +156,7 @@ def test_dropping_goes_in_steps_and_can_be_done_again(store, client, monkeypatch
 @pytest.mark.parametrize("steps", range(1, 5))
 def test_a_registration_that_was_stopped_is_completed_by_the_next(store, steps, monkeypatch):
     with monkeypatch.context() as stopped:
-        stopped.setattr("beaconfold.stores.redis_heads.packed", interrupted(steps))
+        stopped.setattr("beaconfold.stores.redis.heads.packed", interrupted(steps))
         with pytest.raises(KeyboardInterrupt):
             store.register(declaration())
     other = RedisBackend(store.url)
@@ -168,7 +168,7 @@ def test_a_registration_that_was_stopped_is_completed_by_the_next(store, steps, 
 
 def interrupted(calls):
     """Stop the process, as it were, when a command is written for the nth time."""
-    from beaconfold.stores.redis_protocol import packed
+    from beaconfold.stores.redis.protocol import packed
 
     left = [calls]
 

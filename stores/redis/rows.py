@@ -6,11 +6,11 @@ from itertools import chain
 import numpy as np
 import polars as pl
 
-from .cells import CELL
-from .errors import StoreLayoutError
-from .generation import Generation
-from .redis_names import Names, Shard
-from .redis_protocol import Argument, Reply, packed
+from ..cells import CELL
+from ..errors import StoreLayoutError
+from ..generation import Generation
+from .names import Names, Shard
+from .protocol import Argument, Reply, packed
 
 NULL = "-"
 

@@ -36,12 +36,12 @@ MULTI, EXEC = packed("MULTI"), packed("EXEC")
 
 def send(connection: Connection, request: bytes) -> None:
     """Send packed commands, in one piece."""
-    connection.send_packed_command([request], check_health=False)  # type: ignore[no-untyped-call]
+    connection.send_packed_command([request], check_health=False)
 
 
 def disconnect(connection: Connection) -> None:
     """Close a connection; it opens again when it is next used."""
-    connection.disconnect()  # type: ignore[no-untyped-call]
+    connection.disconnect()
 
 
 def replies(connection: Connection, count: int) -> list[Reply]:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from .backend import ShardHead
-from .errors import CommitUncertain, StoreError, StoreUnavailable
-from .generation import State
-from .redis_guarded import Guarded, guarded
-from .redis_names import Shard
-from .redis_protocol import Batch, Reply, packed
-from .redis_registry import RedisRegistry
+from ..backend import ShardHead
+from ..errors import CommitUncertain, StoreError, StoreUnavailable
+from ..generation import State
+from .guarded import Guarded, guarded
+from .names import Shard
+from .protocol import Batch, Reply, packed
+from .registry import RedisRegistry
 
 ORDER: tuple[State, ...] = get_args(State)
 """States in the order in which a generation goes through them; there is no way back."""

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from redis.connection import Connection
 from redis.exceptions import MovedError, RedisError
 
-from .errors import CommitUncertain, StoreUnavailable
-from .redis_errors import LOST, REARRANGED, explained
-from .redis_nodes import RedisNodes
-from .redis_protocol import EXEC, MULTI, Reply, disconnect, packed, replies, send
+from ..errors import CommitUncertain, StoreUnavailable
+from .errors import LOST, REARRANGED, explained
+from .nodes import RedisNodes
+from .protocol import EXEC, MULTI, Reply, disconnect, packed, replies, send
 
 UNWATCH = packed("UNWATCH")
 

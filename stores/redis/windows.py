@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from .generation import State
-from .redis_heads import RedisHeads
-from .redis_names import Shard
-from .redis_protocol import Argument, packed
+from ..generation import State
+from .heads import RedisHeads
+from .names import Shard
+from .protocol import Argument, packed
 
 PAGE = 1000
 """Windows listed by one command: about a millisecond of the server's time."""

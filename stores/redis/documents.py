@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from .errors import CommitUncertain, GenerationDropped
-from .generation import Generation
-from .redis_guarded import Guarded, guarded
-from .redis_heads import RedisHeads
-from .redis_names import DOCUMENTS, Shard
-from .redis_protocol import Argument, Reply, packed
+from ..errors import CommitUncertain, GenerationDropped
+from ..generation import Generation
+from .guarded import Guarded, guarded
+from .heads import RedisHeads
+from .names import DOCUMENTS, Shard
+from .protocol import Argument, Reply, packed
 
 PAGE = 100
 """Documents read by one command."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from .errors import StoreError
-from .generation import Generation
-from .redis_protocol import Reply
+from ..errors import StoreError
+from ..generation import Generation
+from .protocol import Reply
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from redis.connection import ConnectionPool, parse_url
 
-from .urls import redacted
+from ..urls import redacted
 
 NAMESPACE = "beaconfold"
 SCHEMES = {
@@ -80,7 +80,7 @@ class RedisAddress:
             self.options: dict[str, Any] = {
                 **PATIENCE,
                 "max_connections": MANY,
-                **parse_url(address),  # type: ignore[no-untyped-call]
+                **parse_url(address),
                 "protocol": 2,
                 "decode_responses": False,
             }

@@ -1,7 +1,7 @@
 """What a server must be to keep a store: recent, its own master, and keeping what it is given."""
 
-from .errors import StoreError, StoreUnavailable
-from .redis_nodes import Node, RedisNodes
+from ..errors import StoreError, StoreUnavailable
+from .nodes import Node, RedisNodes
 
 OLDEST = (6, 2)
 

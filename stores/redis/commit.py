@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 
-from .backend import ShardWrite
-from .errors import StoreError
-from .redis_guarded import Guarded, guarded
-from .redis_heads import RedisHeads
-from .redis_protocol import Reply, packed
-from .redis_rows import RedisRows
-from .redis_windows import member
-from .redis_writes import RedisWrites
+from ..backend import ShardWrite
+from ..errors import StoreError
+from .guarded import Guarded, guarded
+from .heads import RedisHeads
+from .protocol import Reply, packed
+from .rows import RedisRows
+from .windows import member
+from .writes import RedisWrites
 
 
 class _Commit:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from .redis_heads import RedisHeads
-from .redis_names import Shard
-from .redis_protocol import packed
-from .redis_rows import RedisRows
-from .redis_windows import listed
+from .heads import RedisHeads
+from .names import Shard
+from .protocol import packed
+from .rows import RedisRows
+from .windows import listed
 
 STEP = 200
 """Keys let go by one command; the server frees their memory in the background."""

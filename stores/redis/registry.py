@@ -5,13 +5,13 @@ import time
 import uuid
 from collections.abc import Callable
 
-from .backend import SHARDS
-from .errors import CommitUncertain, StoreError, StoreLayoutError, StoreUnavailable
-from .redis_entries import Entry, Registry
-from .redis_guarded import Guarded, guarded
-from .redis_names import STORE, Names
-from .redis_nodes import RedisNodes
-from .redis_protocol import Batch, Reply, packed
+from ..backend import SHARDS
+from ..errors import CommitUncertain, StoreError, StoreLayoutError, StoreUnavailable
+from .entries import Entry, Registry
+from .guarded import Guarded, guarded
+from .names import STORE, Names
+from .nodes import RedisNodes
+from .protocol import Batch, Reply, packed
 
 LAYOUT = 1
 """The layout that this version reads and writes."""

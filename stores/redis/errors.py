@@ -15,7 +15,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from .errors import StoreError, StoreLayoutError, StoreUnavailable
+from ..errors import StoreError, StoreLayoutError, StoreUnavailable
 
 REARRANGED = (AskError, TryAgainError)
 """Replies of a cluster whose slots are being moved (``MovedError`` is an ``AskError``)."""

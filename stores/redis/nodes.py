@@ -11,10 +11,10 @@ from redis.connection import Connection, ConnectionPool
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from .errors import StoreUnavailable
-from .redis_address import RedisAddress
-from .redis_errors import LOST, REARRANGED, explained
-from .redis_protocol import (
+from ..errors import StoreUnavailable
+from .address import RedisAddress
+from .errors import LOST, REARRANGED, explained
+from .protocol import (
     EXEC,
     MULTI,
     Argument,

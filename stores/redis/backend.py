@@ -5,23 +5,23 @@ from typing import Any
 
 import polars as pl
 
-from .backend import Backend, ShardHead, ShardWrite
-from .cells import CELL
-from .errors import GenerationDropped, GenerationRetired, StoreError
-from .generation import Generation, State
-from .redis_address import RedisAddress
-from .redis_commit import commit
-from .redis_documents import RedisDocuments
-from .redis_drop import drop_rows
-from .redis_entries import Entry, Registry
-from .redis_heads import RedisHeads
-from .redis_names import DOCUMENTS, Names, Shard
-from .redis_nodes import RedisNodes
-from .redis_registry import RedisRegistry
-from .redis_rows import RedisRows
-from .redis_runs import runs
-from .redis_scan import RedisScan
-from .redis_server import check_servers
+from ..backend import Backend, ShardHead, ShardWrite
+from ..cells import CELL
+from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..generation import Generation, State
+from .address import RedisAddress
+from .commit import commit
+from .documents import RedisDocuments
+from .drop import drop_rows
+from .entries import Entry, Registry
+from .heads import RedisHeads
+from .names import DOCUMENTS, Names, Shard
+from .nodes import RedisNodes
+from .registry import RedisRegistry
+from .rows import RedisRows
+from .runs import runs
+from .scan import RedisScan
+from .server import check_servers
 
 
 class RedisBackend(Backend):

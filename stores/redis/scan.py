@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from .errors import GenerationDropped
-from .generation import Generation, State
-from .redis_heads import RedisHeads
-from .redis_names import Shard
-from .redis_protocol import Argument, Reply, packed
-from .redis_rows import RedisRows
-from .redis_windows import listed
+from ..errors import GenerationDropped
+from ..generation import Generation, State
+from .heads import RedisHeads
+from .names import Shard
+from .protocol import Argument, Reply, packed
+from .rows import RedisRows
+from .windows import listed
 
 BATCH = 10_000
 """Rows of one frame; more of one shard are not one snapshot."""

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from .backend import ShardWrite
-from .cells import CELL
-from .redis_protocol import packed
-from .redis_rows import RedisRows
-from .redis_runs import Arguments
-from .redis_windows import add
+from ..backend import ShardWrite
+from ..cells import CELL
+from .protocol import packed
+from .rows import RedisRows
+from .runs import Arguments
+from .windows import add
 
 NOTHING = pl.DataFrame(schema={**CELL, "place": pl.Int64()})
 
