@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from beaconfold.monoids import HyperLogLog, Product
 from beaconfold.monoids.hll_coupons import coupon
 from beaconfold.monoids.hll_estimate import estimate
+from beaconfold.monoids.hll_sets import distinct
 from beaconfold.monoids.hll_state import sparse_limit, write_dense
 from beaconfold.monoids.laws import check_aggregator, frames
 
@@ -115,6 +116,21 @@ def test_blocks_of_dense_groups_change_nothing(monkeypatch):
     monkeypatch.setattr("beaconfold.monoids.hll_sets._ROW", 2)
     monkeypatch.setattr("beaconfold.monoids.hll_dense.BLOCK", 2 << 8)
     assert all(each.equals(merged) for each in states())
+
+
+@settings(max_examples=50)
+@given(
+    groups=st.lists(st.lists(st.integers(0, 40), min_size=1), min_size=1, max_size=60),
+    row=st.sampled_from([2, 4, 256]),
+    slab=st.sampled_from([1, 20, 1000]),
+)
+def test_words_are_sorted_sets_whatever_the_rows_and_slabs(groups, row, slab):
+    words = np.array([word for group in groups for word in group], np.uint32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("beaconfold.monoids.hll_sets._ROW", row)
+        patch.setattr("beaconfold.monoids.hll_sets._SLAB", slab)
+        sets = distinct(np.array([len(group) for group in groups]), words)
+    assert sets.tolist() == [word for group in groups for word in sorted(set(group) - {0})]
 
 
 @pytest.mark.parametrize("lg_k", [4, 7, 8, 10])
