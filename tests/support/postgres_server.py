@@ -35,9 +35,11 @@ class PostgresServer:
     ----------
     programs
         Folder of ``initdb`` and ``pg_ctl``.
+    settings
+        More lines of its configuration.
     """
 
-    def __init__(self, programs):
+    def __init__(self, programs, settings=""):
         self.programs = programs
         # Not one of pytest's folders: those are closed to the user that the server needs.
         self.folder = Path(tempfile.mkdtemp(prefix="beaconfold-postgres-"))
@@ -58,8 +60,8 @@ class PostgresServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        with (self.data / "postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS.format(port=self.port))
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(SETTINGS.format(port=self.port) + settings + "\n")
         self.url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/postgres"
 
     def start(self):
@@ -98,7 +100,7 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {said}")
 
 
-def _programs():
+def programs():
     """Find the folder of the server's programs: on the PATH, or where Debian puts the newest."""
     found = [Path(found).parent for found in [shutil.which("pg_ctl")] if found]
     debian = Path("/usr/lib/postgresql")
@@ -112,12 +114,12 @@ def _programs():
 @pytest.fixture(scope="session")
 def postgres_server():
     """Give a running server; a test that kills it starts it again."""
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         if "CI" in os.environ:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
-    server = PostgresServer(programs)
+    server = PostgresServer(found)
     try:
         server.start()
         yield server
