@@ -172,9 +172,7 @@ computing = together(
 )
 
 
-def between(
-    what: str, read: Callable[[str], Any] = instant, zone: str = "UTC"
-) -> Callable[[F], F]:
+def between(what: str, read: Callable[[str], Any] = instant, zone: str = "UTC") -> Callable[[F], F]:
     """Make the options ``--from`` and ``--to``."""
     return together(
         click.option(

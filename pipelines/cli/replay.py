@@ -80,4 +80,5 @@ def replay(
                     on_progress=show,
                 )
     click.echo(str(result))
-    report_poison(place, open_generation(job, place))
+    if not dry_run:
+        report_poison(place, open_generation(job, place))

@@ -109,11 +109,13 @@ def replay(
     began = time.perf_counter()
     archive = Archive.open(archive, create=False) if isinstance(archive, str) else archive
     store = open_store(store) if isinstance(store, str) else store
+    if dry_run and not store.generations(job.name):
+        store = open_store("memory://")  # an empty one tells as much, and nothing is registered
     generation = open_generation(job, store)
     shipped = None
     if client is not None:
         shipped = ShippedJob(job)
-        check_workers(client, archive, store, shipped=shipped)
+        check_workers(client, archive, *([] if dry_run else [store]), shipped=shipped)
     selected = archive.segments(
         since=parse_instant(since) if since else None,
         until=parse_instant(until) if until else None,

@@ -93,6 +93,20 @@ def test_the_users_own_modules_are_shipped(worker, tmp_path, monkeypatch):
     assert "CLICK" in found["key"].to_list()
 
 
+def test_an_installed_module_that_workers_lack_is_named(worker, tmp_path, monkeypatch):
+    distribution = tmp_path / "only_here-1.0.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: only-here\nVersion: 1.0\n")
+    (distribution / "top_level.txt").write_text("only_here\n")
+    module = USERS_MODULE.replace("import helper_of_mine", USERS_HELPER)
+    (tmp_path / "only_here.py").write_text(module.replace("helper_of_mine.", ""))
+    monkeypatch.syspath_prepend(tmp_path)
+    job = importlib.import_module("only_here").shouted
+    archive = Archive.open(tmp_path / "archive")
+    with worker() as client, pytest.raises(WorkersDiffer, match="No module named 'only_here'"):
+        replay(job, archive=archive, store=f"sqlite:///{tmp_path}/beacons.db", client=client)
+
+
 @pytest.mark.parametrize("name", ["beaconfold", "polars"])
 def test_another_version_is_named(worker, tmp_path, name):
     with worker(**{name: "9.9.9"}) as client:

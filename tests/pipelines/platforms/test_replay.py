@@ -54,6 +54,7 @@ def test_twice_is_once(archive):
 def test_a_dry_run_changes_nothing(archive):
     store = open_store("memory://")
     assert replay(beacon_counts, archive=archive, store=store, dry_run=True).segments == 5
+    assert store.generations() == []
     assert replay(beacon_counts, archive=archive, store=store).segments == 5
 
 
