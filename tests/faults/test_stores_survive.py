@@ -1,4 +1,4 @@
-"""Eight processes merge into the same 20,000 keys while they and the server are killed."""
+"""Eight processes merge into the same keys and roll them up; they and the server are killed."""
 
 import random
 import subprocess
@@ -21,6 +21,7 @@ def clean():
     store = open_store("memory://")
     where = store.register(declaration())
     store.apply(where, merging.SEGMENTS, merging.of(merging.SEGMENTS))
+    merging.roll_up(store, where)
     return store.dump(where)
 
 

@@ -114,6 +114,7 @@ def test_blocks_of_dense_groups_change_nothing(monkeypatch):
     monkeypatch.setattr("beaconfold.monoids.hll_dense._ROWS", 100)
     monkeypatch.setattr("beaconfold.monoids.hll_sets._SLAB", 100)
     monkeypatch.setattr("beaconfold.monoids.hll_sets._ROW", 2)
+    monkeypatch.setattr("beaconfold.monoids.hll_sets._ALIKE", 0)
     monkeypatch.setattr("beaconfold.monoids.hll_dense.BLOCK", 2 << 8)
     assert all(each.equals(merged) for each in states())
 

@@ -23,12 +23,12 @@ from beaconfold.stores import (
     StoreLayoutError,
     StoreUnavailable,
     open_store,
-    postgres_layout,
 )
 from beaconfold.stores.backend import ShardWrite
-from beaconfold.stores.postgres import PostgresBackend
-from beaconfold.stores.postgres_address import PostgresAddress
-from beaconfold.stores.postgres_copy import array
+from beaconfold.stores.postgres import PostgresBackend, layout
+from beaconfold.stores.postgres.address import PostgresAddress
+from beaconfold.stores.postgres.copy import array
+from beaconfold.stores.quoting import quoted
 from beaconfold.stores.testing import (
     CELLS,
     BackendContract,
@@ -69,7 +69,7 @@ def sql(url, *statements):
     """Run statements as anybody else would, and return what the last one found."""
     address = PostgresAddress(url)
     with psycopg.connect(address.conninfo, autocommit=True) as connection:
-        connection.execute(f"SET search_path = {postgres_layout.quoted(address.namespace)}")
+        connection.execute(f"SET search_path = {quoted(address.namespace)}")
         for statement in statements:
             found = connection.execute(statement)
         return found.fetchall() if found.description else []
@@ -201,7 +201,7 @@ def test_a_server_among_several_is_found(postgres_url):
 
 
 def test_a_schema_of_somebody_else_is_refused_and_left_alone(postgres_url):
-    schema = postgres_layout.quoted(PostgresAddress(postgres_url).namespace)
+    schema = quoted(PostgresAddress(postgres_url).namespace)
     sql(postgres_url, f"CREATE SCHEMA {schema}", "CREATE TABLE bookmarks (url text)")
     with pytest.raises(StoreLayoutError, match="holds tables, but no store of beaconfold"):
         PostgresBackend(postgres_url)
@@ -231,10 +231,10 @@ def test_migrations_are_applied_once_and_in_order(postgres_url, monkeypatch):
     old.register(generation())
     write(old, generation(), 0, CELLS)
     monkeypatch.setattr(
-        postgres_layout,
+        layout,
         "MIGRATIONS",
         (
-            *postgres_layout.MIGRATIONS,
+            *layout.MIGRATIONS,
             "CREATE TABLE notes (text text); ALTER TABLE live ADD since bigint",
             "INSERT INTO notes VALUES ('once')",
         ),
@@ -253,7 +253,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(postgres_url, monkeyp
     old = PostgresBackend(postgres_url)
     wrong = "CREATE TABLE notes (text text); SELECT 1 / 0"
     with monkeypatch.context() as patched:
-        patched.setattr(postgres_layout, "MIGRATIONS", (*postgres_layout.MIGRATIONS, wrong))
+        patched.setattr(layout, "MIGRATIONS", (*layout.MIGRATIONS, wrong))
         with pytest.raises(StoreError, match="division by zero"):
             PostgresBackend(postgres_url)
     old.check()
@@ -276,7 +276,7 @@ def test_threads_make_it_and_register_once(postgres_url):
 def test_a_store_that_was_replaced_is_noticed(store):
     where = store.register(declaration())
     elsewhere = pickle.dumps(store)
-    schema = postgres_layout.quoted(PostgresAddress(store.url).namespace)
+    schema = quoted(PostgresAddress(store.url).namespace)
     sql(store.url, f"DROP SCHEMA {schema} CASCADE")
     for gone in (store, pickle.loads(elsewhere)):
         with pytest.raises(StoreError, match="no store at"):

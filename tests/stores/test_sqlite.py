@@ -165,7 +165,7 @@ def test_a_scan_is_one_snapshot(path):
 
 
 def test_a_locked_file_is_an_error_in_one_line(path, monkeypatch):
-    monkeypatch.setattr("beaconfold.stores.sqlite_file.PATIENCE", 0.01)
+    monkeypatch.setattr("beaconfold.stores.sqlite.file.PATIENCE", 0.01)
     store = open_store(f"sqlite:///{path}")
     where = store.register(declaration())
     with store.backend.file.writing(), pytest.raises(StoreError, match="database is locked"):

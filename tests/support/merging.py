@@ -1,8 +1,8 @@
-"""A process that merges segments into a store; told so, it kills itself at some step of a merge.
+"""A process that merges segments into a store and rolls windows up; told so, it dies in the middle.
 
 Run as ``python merging.py URL SEED FRACTION``: with a fraction, the process first counts the calls
-that the store's code makes in one merge, and then kills itself (SIGKILL) in a later merge, once it
-has made that fraction of them: in the middle of whatever it is doing.
+that the store's code makes in one merge, and then kills itself (SIGKILL) later, once it has made
+that fraction of them: in the middle of whatever it is doing.
 """
 
 import logging
@@ -11,6 +11,8 @@ import random
 import signal
 import sys
 from collections import defaultdict
+from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -48,6 +50,11 @@ def apply(store, where, segments, shards=None):
         apply(store, where, lacking, shards_of)
 
 
+def roll_up(store, where):
+    """Merge all minutes into one window: those that come later too."""
+    store.expire(where, {"1m": "1m", "3m": None}, now=datetime(1970, 1, 1, 0, 4, tzinfo=UTC))
+
+
 class Calls:
     """Counts the calls of C functions that the store's backend makes, and may stop at one."""
 
@@ -77,15 +84,16 @@ def main(url, seed, fraction=None):
     todo = list(SEGMENTS)
     dice.shuffle(todo)
     print("ready", flush=True)
-    calls = Calls()
+    calls = Calls() if fraction is not None else nullcontext()
     while todo:
         batch, todo = todo[:2], todo[2:]
-        if fraction is None:
+        with calls:
             retry("merge", lambda batch=batch: apply(store, where, batch))
-        else:
-            with calls:
-                retry("merge", lambda batch=batch: apply(store, where, batch))
+        if fraction is not None:
             calls.last = calls.last or calls.count + max(1, int(float(fraction) * calls.count))
+        if len(todo) == len(SEGMENTS) // 2:
+            with calls:
+                retry("roll-up", lambda: roll_up(store, where))
         print(len(todo), flush=True)
     if fraction is not None:
         os.kill(os.getpid(), signal.SIGKILL)  # the others have done it all

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .backend import SHARDS
-from .errors import StoreError, StoreLayoutError
+from ..backend import SHARDS
+from ..errors import StoreError, StoreLayoutError
 
 LAYOUT = 1
 PATIENCE = 60.0

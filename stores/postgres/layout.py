@@ -5,10 +5,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from .backend import SHARDS
-from .errors import StoreError, StoreLayoutError
-from .postgres_address import PostgresAddress
-from .quoting import quoted
+from ..backend import SHARDS
+from ..errors import StoreError, StoreLayoutError
+from ..quoting import quoted
+from .address import PostgresAddress
 
 MIGRATIONS = (
     """

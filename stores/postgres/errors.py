@@ -3,8 +3,8 @@
 from psycopg import Connection, Error
 from psycopg.errors import UndefinedTable
 
-from .errors import CommitUncertain, StoreError, StoreUnavailable
-from .postgres_address import PostgresAddress
+from ..errors import CommitUncertain, StoreError, StoreUnavailable
+from .address import PostgresAddress
 
 LOST_RACES = frozenset({"40001", "40P01"})
 """A transaction that could not be ordered among others, or stood in another's way."""

@@ -8,11 +8,11 @@ from sqlite3 import Connection
 import numpy as np
 import polars as pl
 
-from .backend import ShardWrite
-from .cells import CELL
-from .generation import Generation
-from .quoting import quoted
-from .rows import from_frame, to_frame
+from ..backend import ShardWrite
+from ..cells import CELL
+from ..generation import Generation
+from ..quoting import quoted
+from ..rows import from_frame, to_frame
 
 BATCH = 20_000
 VARIABLES = 900

@@ -8,11 +8,11 @@ from typing import Any
 from psycopg import Connection, Error, IsolationLevel, RawCursor, RawServerCursor
 from psycopg.pq import PGconn, Ping, TransactionStatus
 
-from .errors import StoreError, StoreUnavailable
-from .postgres_address import PostgresAddress
-from .postgres_copy import register
-from .postgres_errors import TableMissing, translated
-from .postgres_layout import PostgresLayout
+from ..errors import StoreError, StoreUnavailable
+from .address import PostgresAddress
+from .copy import register
+from .errors import TableMissing, translated
+from .layout import PostgresLayout
 
 PATIENCE = 60
 """Seconds to wait for somebody's lock, and that the server waits for a writer that says nothing."""

@@ -7,13 +7,13 @@ from sqlite3 import Connection
 
 import polars as pl
 
-from .backend import Backend, ShardHead, ShardWrite
-from .cells import CELL
-from .errors import GenerationDropped, GenerationRetired, StoreError
-from .generation import Generation, State
-from .rows import to_frame
-from .sqlite_file import SQLiteFile
-from .sqlite_rows import SQLiteRows
+from ..backend import Backend, ShardHead, ShardWrite
+from ..cells import CELL
+from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..generation import Generation, State
+from ..rows import to_frame
+from .file import SQLiteFile
+from .rows import SQLiteRows
 
 
 class SQLiteBackend(Backend):

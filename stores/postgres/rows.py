@@ -9,12 +9,12 @@ import polars as pl
 from polars import Schema
 from psycopg import Connection
 
-from .backend import ShardWrite
-from .cells import CELL
-from .generation import Generation
-from .postgres_copy import TYPES, array, copied
-from .quoting import fitting, quoted
-from .rows import to_frame
+from ..backend import ShardWrite
+from ..cells import CELL
+from ..generation import Generation
+from ..quoting import fitting, quoted
+from ..rows import to_frame
+from .copy import TYPES, array, copied
 
 BATCH = 20_000
 SCANNING = """

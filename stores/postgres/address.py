@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from .urls import redacted
+from ..urls import redacted
 
 NAMESPACE = "beaconfold"
 LONGEST = 63

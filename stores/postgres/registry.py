@@ -7,10 +7,10 @@ from typing import LiteralString
 import polars as pl
 from psycopg import Connection
 
-from .backend import ShardWrite
-from .errors import GenerationDropped, GenerationRetired, StoreError
-from .generation import Generation, State
-from .postgres_copy import array
+from ..backend import ShardWrite
+from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..generation import Generation, State
+from .copy import array
 
 
 def generations(connection: Connection, name: str | None = None) -> list[Generation]:

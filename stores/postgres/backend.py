@@ -6,16 +6,16 @@ from contextlib import contextmanager
 import polars as pl
 from psycopg.errors import UndefinedTable
 
-from . import postgres_registry as registry
-from .backend import Backend, ShardHead, ShardWrite
-from .cells import CELL
-from .errors import GenerationDropped
-from .generation import Generation, State
-from .postgres_address import PostgresAddress
-from .postgres_errors import LostRace
-from .postgres_rows import PostgresRows
-from .postgres_server import PostgresServer
-from .rows import to_frame
+from ..backend import Backend, ShardHead, ShardWrite
+from ..cells import CELL
+from ..errors import GenerationDropped
+from ..generation import Generation, State
+from ..rows import to_frame
+from . import registry
+from .address import PostgresAddress
+from .errors import LostRace
+from .rows import PostgresRows
+from .server import PostgresServer
 
 
 class PostgresBackend(Backend):

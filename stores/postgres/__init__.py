@@ -1,0 +1,5 @@
+"""The store in PostgreSQL."""
+
+from .backend import PostgresBackend
+
+__all__ = ["PostgresBackend"]
