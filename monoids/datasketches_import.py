@@ -24,7 +24,7 @@ from .datasketches_bytes import (
     SET,
 )
 from .hll_coupons import ADDRESS, ADDRESS_BITS, EMPTY, MAX_RANK
-from .hll_sets import Groups
+from .hll_sets import Groups, by_length
 from .hll_state import BLOCK, LG_K, SPARSE, header, where_valid, write_dense
 from .hll_summary import Registers
 from .hll_union import of_words
@@ -68,9 +68,10 @@ def _read(sketches: pl.Series, lg_k: int) -> pl.Series:
     sizes = views["size"].astype(np.int64)
     _refuse(sizes < HEAD.itemsize, "is shorter than 8 bytes")
     dense = views["head"] & 0xFF == PREAMBLE[HLL]
+    read_coupons = functools.partial(_read_coupons, lg_k=lg_k)
     if not dense.any():
-        return _read_coupons(sketches, sizes, lg_k)
-    sets = _read_coupons(sketches.filter(~dense), sizes[~dense], lg_k)
+        return by_length(sketches, sizes, read_coupons)
+    sets = by_length(sketches.filter(~dense), sizes[~dense], read_coupons)
     return interleave(
         [sets, _read_dense(sketches.filter(dense), sizes[dense], lg_k)], [~dense, dense]
     )
@@ -90,10 +91,11 @@ def _check(heads: npt.NDArray[np.void], sizes: Groups, lg_k: int) -> None:
     _refuse(sizes < 4 * words, "is cut off")
 
 
-def _read_coupons(sketches: pl.Series, sizes: Groups, lg_k: int) -> pl.Series:
+def _read_coupons(sketches: pl.Series, lg_k: int) -> pl.Series:
     """Build states from sketches of coupons."""
     if not len(sketches):
         return sketches
+    sizes = read_views(sketches)["size"].astype(np.int64)
     _refuse(sizes % 4 > 0, "is cut off or too long")
     words = read_bytes(sketches).data.view("<u4").copy()
     first = (np.cumsum(sizes) - sizes) // 4

@@ -7,11 +7,13 @@ union: its header, once, and its coupons.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from .hll_coupons import EMPTY
 
@@ -20,6 +22,8 @@ Groups: TypeAlias = npt.NDArray[np.int64]
 
 _GROUP: Final = np.uint64(32)  # the bits below a group's number in a packed word
 _SLAB: Final = 1 << 15  # words sorted at once: they stay in a processor's cache
+_ALIKE: Final = 4  # times the mean: up to there, lengths are alike
+_MAX_KEY: Final = (1 << 16) - 1  # 16 bits sort fastest; those above are alike
 _ROW: Final = 256  # packed words; shorter rows are not sorted any faster
 
 
@@ -46,6 +50,31 @@ def distinct(counts: Groups, words: Words) -> Words:
         for first, last in pairwise(cuts.tolist())
     ]
     return np.concatenate([*slabs, words[:0]])
+
+
+def by_length(
+    groups: pl.Series, lengths: Groups, kernel: Callable[[pl.Series], pl.Series]
+) -> pl.Series:
+    """Apply a kernel that needs `distinct` to groups in an order in which this is fast.
+
+    It is where neighbours are of like length. Groups whose lengths differ much are put in the order
+    of these, and the results back in the groups' own.
+
+    Parameters
+    ----------
+    groups
+        What the kernel takes: a cell a group.
+    lengths
+        How long each group is, in any unit.
+    kernel
+        Gives a cell for each group, whatever their order.
+    """
+    if not len(groups) or lengths.max() < _ALIKE * lengths.mean():
+        return kernel(groups)
+    order = np.argsort(lengths.clip(max=_MAX_KEY).astype(np.uint16), kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return kernel(groups.gather(order)).gather(places)
 
 
 def _distinct_slab(counts: Groups, words: Words) -> Words:

@@ -8,14 +8,15 @@ bounded whatever their number.
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import numpy as np
 import polars as pl
 
-from .byte_columns import interleave, read_bytes, write_bytes
+from .byte_columns import interleave, read_bytes, read_views, write_bytes
 from .hll_dense import register_blocks
-from .hll_sets import Groups, Words, distinct
+from .hll_sets import Groups, Words, by_length, distinct
 from .hll_state import (
     HEADER,
     SPARSE,
@@ -45,9 +46,9 @@ def of_coupons(coupons: pl.Series, lg_k: int) -> pl.Series:
     pl.Series
         Binary states; null for an empty list, which had not even an `EMPTY`.
     """
-    counts = coupons.list.len().cast(pl.Int64).to_numpy()
+    counts = _counts(coupons)
     flat = coupons.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    words = np.insert(flat, np.cumsum(counts) - counts, header(lg_k, SPARSE))
+    words = np.insert(flat, _starts(counts), header(lg_k, SPARSE))
     states = of_words(counts + 1, words, lg_k)
     if counts.all():
         return states
@@ -72,22 +73,23 @@ def of_states(states: pl.Series, lg_k: int) -> pl.Series:
     ValueError
         A state is damaged, of another version, or has another lg_k.
     """
-    counts = states.list.len().cast(pl.Int64).to_numpy()
-    several = counts > 1
+    several = (states.list.len() > 1).to_numpy()
+    if not several.any():
+        return states.list.first()
+    groups = states if several.all() else states.filter(several)
+    sizes = read_views(groups.explode(empty_as_null=False, keep_nulls=False))["size"]
+    lengths = np.add.reduceat(sizes, _starts(_counts(groups)), dtype=np.int64)
+    merged = by_length(groups, lengths, functools.partial(_merge, lg_k=lg_k))
     if several.all():
-        return _merge(states, counts, lg_k)
-    lone = states.filter(~several).list.first()
-    merged = _merge(states.filter(several), counts[several], lg_k)
-    return interleave([lone, merged], [~several, several])
+        return merged
+    return interleave([states.filter(~several).list.first(), merged], [~several, several])
 
 
-def _merge(states: pl.Series, counts: Groups, lg_k: int) -> pl.Series:
-    if not len(states):
-        return _NO_STATES
+def _merge(states: pl.Series, lg_k: int) -> pl.Series:
+    counts = _counts(states)
     members = states.explode(empty_as_null=False, keep_nulls=False)
     sizes, is_dense = read_forms(members, lg_k)
-    starts = np.cumsum(counts) - counts
-    words = np.add.reduceat(np.where(is_dense, 1, sizes // 4), starts)
+    words = np.add.reduceat(np.where(is_dense, 1, sizes // 4), _starts(counts))
     if not is_dense.any():
         return of_words(words, read_sparse(members), lg_k)
     owners = np.repeat(np.arange(len(counts)), counts)[is_dense]
@@ -122,7 +124,8 @@ def of_words(
         Binary states, none of them null.
     """
     sets = write_sparse(distinct(counts, words), lg_k)
-    is_dense = (sets.bin.size() > HEADER + 4 * sparse_limit(lg_k)).to_numpy().copy()
+    sizes = sets.bin.size().to_numpy().astype(np.int64)
+    is_dense = sizes > HEADER + 4 * sparse_limit(lg_k)
     is_dense[owners] = True
     if not is_dense.any():
         return sets
@@ -133,8 +136,18 @@ def of_words(
     numbers = np.empty(len(sets), np.int64)
     numbers[dense] = np.arange(len(dense))
     blocks = register_blocks(sets.gather(dense), lg_k, numbers[owners], members)
-    states = write_dense(blocks, len(dense), lg_k).gather(numbers[is_dense])
-    # Copied, so that the sets that became dense are not kept in memory.
-    data, starts = read_bytes(sets.filter(~is_dense))
-    sparse = write_bytes(data, np.diff(starts))
-    return interleave([sparse, states], [~is_dense, is_dense])
+    states = write_dense(blocks, len(dense), lg_k)
+    if sizes[is_dense].sum() > sizes.sum() // 2:
+        # Copied, so that memory is not kept for the sets that became dense.
+        sets = write_bytes(read_bytes(sets.filter(~is_dense)).data, np.where(is_dense, 0, sizes))
+    places = np.arange(len(sets))
+    places[dense] = len(sets) + np.arange(len(dense))
+    return pl.concat([sets, states], rechunk=True).gather(places)
+
+
+def _counts(lists: pl.Series) -> Groups:
+    return lists.list.len().cast(pl.Int64).to_numpy()
+
+
+def _starts(counts: Groups) -> Groups:
+    return np.cumsum(counts) - counts
