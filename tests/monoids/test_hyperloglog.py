@@ -119,19 +119,18 @@ def test_blocks_of_dense_groups_change_nothing(monkeypatch):
     assert all(each.equals(merged) for each in states())
 
 
-@settings(max_examples=50)
-@given(
-    groups=st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=5), min_size=1, max_size=60),
-    row=st.sampled_from([2, 4, 256]),
-    slab=st.sampled_from([1, 20, 1000]),
-)
-def test_words_are_sorted_sets_whatever_the_rows_and_slabs(groups, row, slab):
-    words = np.array([word for group in groups for word in group], np.uint32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("beaconfold.monoids.hll_sets._ROW", row)
-        patch.setattr("beaconfold.monoids.hll_sets._SLAB", slab)
-        sets = distinct(np.array([len(group) for group in groups]), words)
-    assert sets.tolist() == [word for group in groups for word in sorted(set(group) - {0})]
+@pytest.mark.parametrize("longest", [1, 5, 130])
+@pytest.mark.parametrize("row", [2, 256])
+@pytest.mark.parametrize("slab", [1, 50, 1 << 15])
+def test_words_are_sorted_sets_whatever_the_rows_and_slabs(longest, row, slab, monkeypatch):
+    rng = np.random.default_rng(longest)
+    counts = rng.integers(1, longest + 1, 300)
+    words = rng.integers(0, 3 * longest, counts.sum(), dtype=np.uint32)
+    monkeypatch.setattr("beaconfold.monoids.hll_sets._ROW", row)
+    monkeypatch.setattr("beaconfold.monoids.hll_sets._SLAB", slab)
+    groups = np.split(words, np.cumsum(counts)[:-1])
+    expected = [word for group in groups for word in sorted(set(group.tolist()) - {0})]
+    assert distinct(counts, words).tolist() == expected
 
 
 @pytest.mark.parametrize("lg_k", [4, 7, 8, 10])
