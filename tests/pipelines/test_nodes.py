@@ -182,8 +182,9 @@ def test_a_receiver_whose_lease_runs_out_is_taken_over_from(tmp_path):
     source.start()
     assert source.followed == [partition.identity]
     clock.advance(10)
-    while source.followed or not source.receivers[0].done:
+    while not (source.receivers and source.receivers[0].done):
         pass
+    assert not source.followed
     source.drain()
     assert counts(store) == {"click": 50, "view": 50}
 
