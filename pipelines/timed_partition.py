@@ -17,13 +17,15 @@ class TimedPartition:
     """A buffer of frames that completes by age, by rows or by bytes.
 
     It does nothing by itself: who owns it adds frames, and asks from time to time what is due.
+    Rows of a frame that have the same ``offset``, as those of one message do, stay together.
 
     Parameters
     ----------
     age
         How long the first beacon of a partition may be held: ``"1s"``, ``"200ms"``, ….
     max_rows
-        Rows of a partition, at most: frames are split at exactly that many.
+        Rows of a partition, at most: frames are split there, or before a message that would not
+        fit. A message of more rows is a partition of its own.
     max_bytes
         A partition that has reached so many raw bytes is complete, with the frame that did.
     clock
@@ -75,10 +77,11 @@ class TimedPartition:
         """Hold a frame's rows; return the partitions that this completes."""
         complete: list[pl.DataFrame] = []
         while frame.height:
-            room = self.max_rows - self.rows
-            self._hold(frame.head(room))
-            frame = frame.slice(room)
-            if self.rows == self.max_rows or self.bytes >= self.max_bytes:
+            cut = _cut(frame, self.max_rows - self.rows, empty=not self.rows)
+            if cut:
+                self._hold(frame.head(cut))
+            frame = frame.slice(cut)
+            if frame.height or self.rows >= self.max_rows or self.bytes >= self.max_bytes:
                 complete += self.flush()
         return complete
 
@@ -98,6 +101,22 @@ class TimedPartition:
         self._held.append(frame)
         self.rows += frame.height
         self.bytes += raw_bytes(frame)
+
+
+def _cut(frame: pl.DataFrame, room: int, *, empty: bool) -> int:
+    """Tell how many rows to take into a partition that has room for so many."""
+    if frame.height <= room or "offset" not in frame.columns:
+        return min(room, frame.height)
+    offset = frame["offset"]
+    message = offset.item(room - 1)
+    if message is None or offset.item(room) != message:
+        return room
+    before = (offset.head(room) != message).fill_null(value=True).arg_true()
+    begin = int(before.item(-1)) + 1 if before.len() else 0
+    if begin or not empty:
+        return begin
+    after = (offset.slice(room) != message).fill_null(value=True).arg_true()
+    return room + int(after.item(0)) if after.len() else frame.height
 
 
 def raw_bytes(frame: pl.DataFrame) -> int:

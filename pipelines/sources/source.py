@@ -31,7 +31,8 @@ class Batch(NamedTuple):
     ----------
     frame
         Columns as `ARRIVING`; may be empty. Where a row has an ``offset``, a reader can resume at
-        it: reading on from it gives this row first.
+        it: reading on from it gives this row first. Rows of one message have the same offset, and
+        are in one batch.
     position
         Where reading resumes after these beacons; None where the source has no positions.
     """
@@ -53,6 +54,14 @@ class SourcePartition(ABC):
     def identity(self) -> str:
         """Name of the partition in the archive: stable, a safe file name, no credentials."""
 
+    @property
+    def health(self) -> str | None:
+        """What is wrong with the connection and since when, in a line; None while it stands.
+
+        No credentials. May be asked from any thread.
+        """
+        return None
+
     def about(self) -> dict[str, Any]:
         """Tell what to record of this source in the archive, as JSON; no credentials."""
         return {}
@@ -63,7 +72,8 @@ class SourcePartition(ABC):
 
         The iterator ends where a finite source does. A live one yields an empty batch a few times
         a second while it is idle, so that its reader can look at the clock and be stopped;
-        closing the iterator releases what it holds.
+        closing the iterator releases what it holds. It neither ends nor raises because a broker is
+        gone: it connects again, yields empty batches meanwhile, and `health` says so.
 
         Raises
         ------

@@ -1,5 +1,7 @@
 """Timed partitions: complete by rows, bytes or age, with every row once and in order."""
 
+from itertools import pairwise
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -44,6 +46,31 @@ def test_a_partition_completes_with_the_frame_that_reaches_max_bytes(lengths, ma
         reached = before + sum(some) >= max_bytes
         assert [raw_bytes(part) for part in full] == [before + sum(some)] * reached
         assert buffer.bytes == (0 if reached else before + sum(some))
+
+
+@given(
+    messages=st.lists(st.lists(st.none() | st.integers(1, 9), max_size=5), max_size=6),
+    max_rows=st.integers(1, 6),
+)
+def test_rows_of_one_message_stay_together(messages, max_rows):
+    """A message is so many rows of one offset; None is a row that has none."""
+    buffer = TimedPartition("1s", max_rows=max_rows, clock=ManualClock())
+    full, all_offsets, number = [], [], 0
+    for frame_of in messages:
+        offsets = []
+        for rows in frame_of:
+            offsets += [None] if rows is None else [number] * rows
+            number += 1
+        full += buffer.add(pl.DataFrame({"offset": offsets}, schema={"offset": pl.Int64}))
+        assert buffer.rows < max_rows
+        all_offsets += offsets
+    parts = [part["offset"].to_list() for part in full + buffer.flush()]
+    assert [offset for part in parts for offset in part] == all_offsets
+    for part, following in pairwise(parts):
+        assert part[-1] is None or part[-1] != following[0]
+        assert len(part) <= max_rows or len(set(part)) == 1
+        first = [offset for offset in following if offset == following[0] is not None]
+        assert len(part) + max(len(first), 1) > max_rows, "there was room for the next message"
 
 
 def test_a_partition_is_due_when_its_first_row_is_old():
