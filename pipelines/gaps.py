@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..stores import Ledger, SegmentId
-from ..stores.ranges import Ranges
+from ..stores import Ledger
 from .archive import Archive
 
 
@@ -48,8 +47,7 @@ def gaps(archive: Archive, ledger: Ledger) -> list[Gap]:
     """
     found = []
     for partition, epoch, stop, _ in archive.expired():
-        ids = (SegmentId(archive.id, partition, epoch, sequence) for sequence in range(stop))
-        bounds = Ranges.of(segment.sequence for segment in ledger.missing(ids)).bounds
+        bounds = ledger.lacking(archive.id, partition, epoch, stop).bounds
         pairs = zip(bounds[::2], bounds[1::2], strict=True)
         found += [Gap(partition, epoch, start, stop) for start, stop in pairs]
     return found

@@ -39,11 +39,17 @@ class RollUp:
         self._running = threading.Lock()
 
     def __call__(self) -> None:
-        """Roll up what is over its time."""
+        """Roll up what is over its time.
+
+        Raises
+        ------
+        ValueError
+            If the store has rolled windows up to other widths than the job's retention has.
+        """
         if self.retention is not None:
             with self._running:
-                self._last = self.store.clock.monotonic()
                 done = self.store.expire(self.generation, self.retention)
+                self._last = self.store.clock.monotonic()
             if done.rolled_up or done.deleted:
                 log.info("%s: %s", self.generation, done)
 

@@ -105,6 +105,13 @@ class Ledger:
         partition = self.partitions.get((segment.archive, segment.partition))
         return partition is not None and partition.has(segment.epoch, segment.sequence)
 
+    def lacking(self, archive: str, partition: str, epoch: int, stop: int) -> Ranges:
+        """Tell which sequences of an epoch, below one, are not in the ledger."""
+        found = self.partitions.get((archive, partition), _Partition())
+        if epoch <= found.through:
+            return Ranges()
+        return Ranges.below(stop) - found.epochs.get(epoch, _Epoch()).merged
+
     def missing(self, segments: Iterable[SegmentId]) -> set[SegmentId]:
         """Tell which of some segments are not in the ledger."""
         return {segment for segment in segments if segment not in self}
@@ -136,6 +143,11 @@ class Ledger:
             found = partitions[archive, partition].get(epoch, _Epoch())
             partitions[archive, partition][epoch] = found.sealed(name, length)
         return self | Ledger({n: _Partition.collapsed(0, e) for n, e in partitions.items()})
+
+    def add_range(self, archive: str, partition: str, epoch: int, merged: Ranges) -> "Ledger":
+        """Return a ledger that also holds these sequences of an epoch."""
+        known = _Partition(0, {epoch: _Epoch(merged)} if merged else {})
+        return self | Ledger({(archive, partition): known})
 
     def __or__(self, other: "Ledger") -> "Ledger":
         """Unite what two ledgers know: the ledger's own monoid, with ``Ledger()`` as its zero."""

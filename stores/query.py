@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
 import polars as pl
 
+from ..monoids.expression import NotRowWise, OpaqueExpression, canonical
 from .backend import Backend
 from .cells import CELL, Cells
 from .generation import Generation
@@ -83,6 +84,8 @@ def query(
     """
     columns = [*generation.group, *generation.states]
     _known([by] if by is not None else [], columns)
+    if top is not None and top < 0:
+        raise ValueError(f"top={top}: ask for 0 rows or more")
     if top is not None and by is None:
         raise ValueError(f"top={top} of what? say by= one of: {', '.join(columns)}")
     if isinstance(where, pl.Expr):
@@ -117,7 +120,8 @@ class _Answer:
     """The result of a query, put together from that of some shards after the other.
 
     A key is in one shard only, so that what comes from some shards is rolled up, presented,
-    filtered and cut to the largest few before the next ones are read.
+    filtered and cut to the largest few before the next ones are read. A filter that looks at more
+    than one row has to wait for all of them.
     """
 
     cells: Cells
@@ -140,8 +144,21 @@ class _Answer:
         for rows in reading.each(take, at_a_time=AT_A_TIME):
             held.append(rows)
             if sum(map(len, held)) > HELD:
-                result, held = self._largest([result, self._presented(held)]), []
-        return self._largest([result, self._presented(held)] if held else [result])
+                result, held = pl.concat([result, self._presented(held)]), []
+                if self.top is not None and self.early:
+                    result = self._sorted(result)
+        result = pl.concat([result, self._presented(held)] if held else [result])
+        if self.where is not None and not self.early:
+            result = result.filter(self.where)
+        return self._sorted(result)
+
+    @cached_property
+    def early(self) -> bool:
+        """Whether the filter looks at one row at a time, and surely so."""
+        try:
+            return self.where is None or canonical(self.where) is not None
+        except (NotRowWise, OpaqueExpression):
+            return False
 
     def _merged(self, horizons: Horizons, batches: Iterator[pl.DataFrame]) -> pl.DataFrame:
         """Merge the rows of some shards, without holding all their stored windows at a time."""
@@ -169,11 +186,11 @@ class _Answer:
         result = result.select(*generation.group, *generation.states)
         if self.tz is not None:
             result = result.with_columns(pl.col("window").dt.convert_time_zone(self.tz))
-        return result if self.where is None else result.filter(self.where)
+        return result.filter(self.where) if self.where is not None and self.early else result
 
-    def _largest(self, results: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    def _sorted(self, result: pl.DataFrame) -> pl.DataFrame:
         """Sort, and leave all but the largest few."""
-        group, result = self.cells.generation.group, pl.concat(results)
+        group = self.cells.generation.group
         if self.by is None:
             return result.sort(group)
         order = [self.by, *(name for name in group if name != self.by)]

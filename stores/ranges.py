@@ -50,6 +50,12 @@ class Ranges:
     def __and__(self, other: Self) -> Self:
         return self._sweep(other, lambda left, right: left and right)
 
+    def __sub__(self, other: Self) -> Self:
+        return self._sweep(other, lambda left, right: left and not right)
+
+    def __len__(self) -> int:
+        return sum(self.bounds[1::2]) - sum(self.bounds[::2])
+
     def __iter__(self) -> Iterator[int]:
         for start, stop in zip(self.bounds[::2], self.bounds[1::2], strict=True):
             yield from range(start, stop)

@@ -22,6 +22,7 @@ from .horizons import Horizons
 from .ledger import Ledger
 from .query import query
 from .reading import AT_A_TIME, Reading
+from .redaction import redacted
 from .retention import Retention
 from .segment_merge import Applied, SegmentMerge
 from .segments import Seal, SegmentId
@@ -76,6 +77,9 @@ class MergeableStore:
     seen: dict[str, dict[int, Horizons]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({redacted(self.url)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Leave behind what was seen, and the random numbers: copies must not wait in step."""

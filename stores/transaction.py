@@ -13,7 +13,7 @@ from .errors import (
     GenerationDropped,
     GenerationRetired,
     MergeUncertain,
-    StoreUnavailable,
+    StoreError,
 )
 from .generation import Generation
 from .horizons import Horizons, place
@@ -71,8 +71,8 @@ def transact(
     ------
     GenerationRetired, GenerationDropped
         If the generation takes no more merges.
-    StoreUnavailable
-        If the store cannot be reached; what is not repeatable has not been written at all.
+    StoreError
+        If the store cannot be reached, or refuses; what is not repeatable has not been written.
     MergeUncertain
         If what is not repeatable has been written in part, or that is not known.
     """
@@ -84,19 +84,20 @@ def transact(
         mine = rows
         if len(part) < backend.shards:
             mine = rows.filter(pl.col("shard").is_in(part))
+        writes: list[ShardWrite] = []
         try:
             heads, found, mine = read_placed(backend, generation, part, mine, seen)
             refuse(generation, heads, "retired", "dropped")
             writes = change(heads, found, mine)
             landed = backend.commit(generation, writes) if writes else []
-        except (CommitUncertain, StoreUnavailable) as error:
-            certain = isinstance(error, StoreUnavailable) and not written
-            if not repeatable and not certain:
+        except StoreError as error:
+            uncertain = isinstance(error, CommitUncertain)
+            if not repeatable and (written or uncertain):
                 raise MergeUncertain(
                     f"{error}: some of the merge may have been made, and some not; merge with "
                     "once=token where it must not be made twice"
                 ) from error
-            if isinstance(error, StoreUnavailable):
+            if not uncertain or not writes:
                 raise
             landed = [False] * len(writes)
         written = written or any(landed)

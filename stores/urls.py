@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415 - a server's library is imported when a store of its kind is opened
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from .backend import Backend
 from .clock import Clock, SystemClock
 from .errors import StoreError
 from .memory import MemoryBackend
+from .redaction import redacted
 from .sqlite import SQLiteBackend
 from .store import MergeableStore
 
@@ -31,27 +31,30 @@ def _sqlite(url: str, shards: int | None) -> Backend:
 
 
 def _redis(url: str, shards: int | None) -> Backend:
-    with _installed("redis", "redis"):
+    with _installed("redis", "redis", "hiredis"):
         from .redis import RedisBackend
     return RedisBackend(url, shards)
 
 
 def _postgres(url: str, shards: int | None) -> Backend:
-    with _installed("psycopg", "postgres"):
+    with _installed("postgres", "psycopg"):
         from .postgres import PostgresBackend
     return PostgresBackend(url, shards)
 
 
 @contextmanager
-def _installed(library: str, extra: str) -> Iterator[None]:
+def _installed(extra: str, *libraries: str) -> Iterator[None]:
     """Say what to install where a store's library is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != library:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in libraries:
             raise
-        raise StoreError(f"this store needs {library}: pip install 'beaconfold[{extra}]'") from None
+        raise StoreError(f"this store needs {missing}: pip install 'beaconfold[{extra}]'") from None
 
+
+__all__ = ["OPENERS", "open_store", "redacted"]
 
 OPENERS: dict[str, Opener] = {
     "memory": _memory,
@@ -103,15 +106,3 @@ def open_store(
         known = ", ".join(f"{name}://" for name in OPENERS)
         raise ValueError(f"unknown kind of store {redacted(url)!r}: known are {known}")
     return MergeableStore(OPENERS[scheme](url, shards), clock or SystemClock())
-
-
-def redacted(url: str) -> str:
-    """Write a URL without its passwords, fit for logs and messages.
-
-    Examples
-    --------
-    >>> redacted("redis://me:secret@host/0?password=secret&db=1")
-    'redis://me:***@host/0?password=***&db=1'
-    """
-    url = re.sub(r"://([^/?#@:]*):.*@", r"://\1:***@", url)
-    return re.sub(r"([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&#]*", r"\1***", url)

@@ -1,6 +1,6 @@
 """The windows of a query's result, and how stored windows go into them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import polars as pl
@@ -31,6 +31,8 @@ class Windows:
         Bounds of what is asked for, in µs.
     text
         What was asked, for messages.
+    wide
+        Width in µs of the windows that are kept at ``since``, if they were rolled up.
     """
 
     own: int
@@ -39,6 +41,7 @@ class Windows:
     since: int | None = None
     until: int | None = None
     text: str = ""
+    wide: int | None = None
 
     @classmethod
     def asked(
@@ -77,7 +80,8 @@ class Windows:
             known_zone(tz)
         bounds = bound(since, tz), bound(until, tz)
         if every is not None:
-            return cls._wanted(generation, every, period, tz, *bounds)
+            wanted = cls._wanted(generation, every, period, tz, *bounds)
+            return replace(wanted, wide=horizons.finest(bounds[0]))
         if period is not None:
             raise ValueError(f"period={period!r} needs every=: how far apart windows start")
         return cls._kept(generation.window, horizons, *bounds)
@@ -123,14 +127,21 @@ class Windows:
         return cls(own, None if as_stored else asked, length, since, until, text)
 
     @property
+    def first(self) -> int | None:
+        """The start of the first stored window that counts, in µs."""
+        if self.grid is None or self.length is None or self.since is None:
+            return self.since
+        return self.grid.next_start(self.since)
+
+    @property
     def bounds(self) -> tuple[int | None, int | None]:
-        """The bounds of the stored windows to read, in µs."""
-        if self.grid is None or self.length is None:
-            return self.since, self.until
-        since = None if self.since is None else self.grid.next_start(self.since)
-        if self.until is None:
-            return since, None
-        return since, self.grid.starts(self.grid.at(self.until - 1) + self.length)
+        """The bounds of the stored windows to read, in µs: also of a wide one that began before."""
+        since, until = self.first, self.until
+        if since is not None and self.wide is not None:
+            since -= since % self.wide
+        if self.grid is None or self.length is None or until is None:
+            return since, until
+        return since, self.grid.starts(self.grid.at(until - 1) + self.length)
 
     def place(self, rows: pl.DataFrame, horizons: Horizons) -> pl.DataFrame:
         """Move stored rows to the windows in which theirs lie.
@@ -153,11 +164,13 @@ class Windows:
             If a stored window lies across a border.
         """
         start = pl.col("window").cast(WINDOW)
+        counts = pl.lit(True) if self.first is None else pl.col("window") >= self.first
         if self.grid is None:
             if horizons.finest(self.since) not in (None, self.own):
                 self._check(rows, horizons)
-            return rows.with_columns(start)
+            return rows.filter(counts).with_columns(start)
         starts = self._check(rows, horizons)
+        rows = rows.filter(counts)
         placed = rows.join(starts, on="window", how="left", maintain_order="left")
         return placed.with_columns(pl.col("start").cast(WINDOW).alias("window")).drop("start")
 

@@ -126,7 +126,7 @@ archive = _place("archive", "Folder of the archive, as a path or a file:// URL."
 store = _place(
     "store",
     "Store of the results: sqlite:///beacons.db (a relative path), redis://host, "
-    "postgresql://user@host/database.",
+    "postgresql://user@host/database; with ?namespace=NAME for one of several on a server.",
 )
 source = _place("source", "Where beacons come from: a path, or a URL.")
 optional_archive = _place("archive", "Folder of the archive: to show beacons.", required=False)

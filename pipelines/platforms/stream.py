@@ -221,7 +221,7 @@ def stream(
     )
     hop = beacons.aggregate_by_key(job, client=client, window=window)
     graph = hop.store(store)
-    graph.generation(job)
+    graph.roll_up(job)()
     run = StreamRun(beacons, hop, graph)
     if on_progress is not None:
         graph.sink(on_progress)

@@ -15,19 +15,24 @@ from ...stores import (
     Horizons,
     Ledger,
     MergeableStore,
-    SegmentId,
     open_store,
     rolled_up,
 )
+from ...stores.ranges import Ranges
 from ...stores.times import parse_instant
 from ..archive import Archive
 from ..batch import FoldedSegments
+from ..gaps import Gap, gaps, warning
 from ..generation import open_generation
 from ..job import Job
 from .memory import run_archive
 
 LOOKS = 50
 """Attempts to read a store between two merges."""
+
+
+class NotComparable(ValueError):
+    """So much has expired from the archive that nothing is left to compare."""
 
 
 class PartlyMerged(ValueError):
@@ -46,7 +51,11 @@ class Verification:
     not_merged: int
     """Segments of the archive that the store has not merged yet."""
     expired: int
-    """Merged segments that the archive has deleted since: cells that they are in differ by that."""
+    """Merged segments that the archive has deleted since, so that they cannot be replayed."""
+    compared_from: datetime | None
+    """Where segments have expired: only windows from the last receipt of theirs on are compared."""
+    gaps: tuple[Gap, ...]
+    """Segments that have expired from the archive and were never merged."""
     elsewhere: bool
     """The store has merged segments of other archives too: only their cells can differ by that."""
     differing: pl.DataFrame
@@ -62,8 +71,13 @@ class Verification:
             else f"{self.differing.height} states differ"
         )
         text = f"{self.job}: {verdict} ({self.cells:,} cells, {self.segments} segments)"
-        if self.expired:
-            text += f"; {self.expired} merged segments have expired from the archive"
+        if self.compared_from is not None:
+            text += (
+                f"; {self.expired} merged segments have expired from the archive: nothing before "
+                f"{self.compared_from:%Y-%m-%dT%H:%M:%SZ} was compared"
+            )
+        if self.gaps:
+            text += f"; {warning(self.gaps)}"
         if self.elsewhere:
             text += "; the store holds segments that are not in this archive"
         return text + (f"; {self.not_merged} not merged yet" if self.not_merged else "")
@@ -85,6 +99,9 @@ def verify(
 ) -> Verification:
     """Fold the segments that a store has merged once more, in memory, and compare every state.
 
+    Where merged segments have expired from the archive, only windows that start after the last
+    receipt of theirs are compared: beacons are taken to happen before they are received.
+
     Parameters
     ----------
     since, until
@@ -100,6 +117,8 @@ def verify(
         It holds it under another definition.
     PartlyMerged
         Some segments are merged in some shards only: nothing can be said before the rest is.
+    NotComparable
+        Merged segments have expired from the archive, and the job has no windows.
     """
     archive = Archive.open(archive, create=False) if isinstance(archive, str) else archive
     store = open_store(store) if isinstance(store, str) else store
@@ -108,12 +127,18 @@ def verify(
     ledger, stored, horizons = _snapshot(store, generation)
     refs, seals = archive.segments(), archive.seals()
     merged = [ref for ref in refs if ref.id in ledger]
-    expired = [
-        segment
-        for partition, epoch, stop, _ in archive.expired()
-        for sequence in range(stop)
-        if (segment := SegmentId(archive.id, partition, epoch, sequence)) in ledger
-    ]
+    expired, known, compared_from = 0, Ledger().add(ref.id for ref in merged), None
+    for partition, epoch, stop, last in archive.expired():
+        held = Ranges.below(stop) - ledger.lacking(archive.id, partition, epoch, stop)
+        known = known.add_range(archive.id, partition, epoch, held)
+        expired += len(held)
+        if held:
+            compared_from = max(compared_from or last, last)
+    if compared_from is not None and job.window is None:
+        raise NotComparable(
+            f"{job.name}: {expired} merged segments have expired from the archive, and a job "
+            "without windows has every beacon in one cell a key: nothing can be compared"
+        )
     replayed = run_archive(
         job,
         archive,
@@ -126,6 +151,8 @@ def verify(
         bounds = [pl.lit(True)]
         if since is not None:
             bounds.append(pl.col("window") >= parse_instant(since))
+        if compared_from is not None:
+            bounds.append(pl.col("window") >= compared_from)
         if until is not None:
             bounds.append(pl.col("window") < parse_instant(until))
         replayed, stored = (side.filter(*bounds) for side in (replayed, stored))
@@ -134,8 +161,10 @@ def verify(
         max(replayed.height, stored.height),
         len(merged),
         len(refs) - len(merged),
-        len(expired),
-        ledger.add((), seals) != Ledger().add([ref.id for ref in merged] + expired, seals),
+        expired,
+        compared_from,
+        tuple(gaps(archive, ledger)),
+        ledger.add((), seals) != known.add((), seals),
         _differing(job, stored, replayed),
     )
 

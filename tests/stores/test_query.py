@@ -157,6 +157,7 @@ def test_a_result_without_data_is_last(store):
         ),
         ({"top": 3, "by": "clicks"}, "no column 'clicks' .*: publisher, window, n, total, users"),
         ({"top": 3}, "top=3 of what"),
+        ({"top": -1, "by": "n"}, "top=-1: ask for 0 rows or more"),
     ],
 )
 def test_questions_that_make_no_sense(filled, question, message):
@@ -203,3 +204,25 @@ def test_an_empty_store_has_an_empty_answer(store):
         found = store.query("clicks", **question)
         assert found.height == 0
         assert found.columns == ["publisher", "window", "n", "total", "users"]
+
+
+def test_a_filter_may_look_at_all_rows(filled, monkeypatch):
+    monkeypatch.setattr("beaconfold.stores.query.HELD", 10)
+    largest = pl.col("total") == pl.col("total").max()
+    everything = filled.query("clicks")
+    for question in ({}, {"top": 1, "by": "total"}):
+        found = filled.query("clicks", where=largest, **question)
+        assert found.equals(everything.filter(largest).head(question.get("top", 10**6)))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "every"),
+    [(30, 45, "1m"), (1, 60, "1m"), (30, 60, "30m"), (30, None, "1m"), (90, 100, "1m")],
+)
+def test_a_part_of_a_window_that_was_rolled_up_is_no_empty_answer(filled, since, until, every):
+    where = filled.live("clicks")
+    filled.expire(where, {"1m": "1d", "1h": None}, datetime(1980, 1, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="does not fit the stored windows"):
+        filled.query("clicks", since=minutes(since), until=until and minutes(until), every=every)
+    hours = filled.query("clicks", since=minutes(30), every="1h")
+    assert hours["window"].min() == minutes(60)

@@ -17,6 +17,7 @@ from beaconfold.pipelines.cli import main
 from beaconfold.pipelines.gaps import Gap, gaps
 from beaconfold.pipelines.generation import open_generation
 from beaconfold.pipelines.platforms import run_archive
+from beaconfold.pipelines.platforms.verify import NotComparable
 from beaconfold.stores import Ledger, Seal, SegmentId
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -147,9 +148,36 @@ def test_what_was_merged_before_it_expired_is_no_gap_and_verify_tells(archive):
     archive.expire(day(2))
     assert replay(JOB, archive=archive, store=store).gaps == ()
     result = verify(JOB, archive=archive, store=store)
-    assert (bool(result), result.expired, result.elsewhere) == (False, 2, False)
-    assert "2 merged segments have expired from the archive" in str(result)
-    assert set(result.differing["publisher"]) == {"p0", "p1"}
+    assert (bool(result), result.expired, result.elsewhere) == (True, 2, False)
+    assert result.compared_from == day(1)
+    assert "2 merged segments have expired from the archive: nothing before" in str(result)
+    windowless = Job("all", decode=JOB.decode, key=["publisher"], aggregate={"n": Count()})
+    replay(windowless, archive=archive, store=store)
+    archive.expire(day(3))
+    with pytest.raises(NotComparable, match="1 merged segments have expired"):
+        verify(windowless, archive=archive, store=store)
+
+
+def test_after_an_expiry_later_windows_are_compared(archive):
+    late = f"/b.gif?publisher=late&ts={int(day(6).timestamp() * 1000)}".encode()
+    row = {"raw": late, "received": day(6), "offset": 9}
+    archive.publish("web", 2, 3, pl.DataFrame([row], schema=RAW), position=9)
+    store = open_store("memory://")
+    replay(JOB, archive=archive, store=store)
+    archive.expire(day(5))
+    where = store.live("clicks")
+    store.put(where, store.states(where).with_columns(beacons=pl.lit(7, dtype=pl.Int64)))
+    result = verify(JOB, archive=archive, store=store)
+    assert result.differing["publisher"].to_list() == ["late"]
+
+
+def test_verify_names_gaps(archive):
+    archive.expire(day(2))
+    store = open_store("memory://")
+    replay(JOB, archive=archive, store=store)
+    result = verify(JOB, archive=archive, store=store)
+    assert result
+    assert str(result).endswith("and were never merged: web/1/0-1")
 
 
 def test_a_stream_warns_of_gaps(archive, caplog):
