@@ -1,9 +1,13 @@
 """Which source a URL means."""
 
+# ruff: noqa: PLC0415 - a broker's library is imported when a source of its kind is opened
+
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -28,7 +32,8 @@ def open_source(url: str, *, clock: Clock | None = None) -> Source:
     url
         ``file:///path/*.log.gz``, a plain path, a glob or a folder, each with ``?identity=path``
         if files begin alike; ``stdin://``; ``synthetic://?rate=1000&seed=0&count=…&publishers=100``
-        ``&users=10000&start=…&malformed=0.01&disorder=5s``, where ``rate=max`` is unpaced.
+        ``&users=10000&start=…&malformed=0.01&disorder=5s``, where ``rate=max`` is unpaced;
+        ``redis-stream://user:password@host:6379/0?stream=…&field=…&batch=one``, ``rediss-stream://``.
     clock
         Paces the source, where it is one that has a pace.
 
@@ -43,10 +48,10 @@ def open_source(url: str, *, clock: Clock | None = None) -> Source:
     7
     >>> open_source("file:///var/log/beacons-?.log?identity=path").pattern
     '/var/log/beacons-?.log'
-    >>> open_source("gopher://beacons")
+    >>> open_source("gopher://beacons")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: beacons cannot be read from gopher://…: use file, stdin, synthetic
+    ValueError: beacons cannot be read from gopher://…: use ...
     """
     place, query = url, ""
     if match := _QUERY.search(url):
@@ -74,6 +79,20 @@ def _file(rest: str, query: str, clock: Clock) -> Source:
     return _path(unquote(rest.removeprefix("localhost")), query, clock)
 
 
+def _rabbitmq_stream(rest: str, query: str, clock: Clock, *, tls: bool = False) -> Source:
+    with _installed("rstream", "rabbitmq"):
+        from .rabbitmq_stream import RabbitStreamSource
+    scheme = "rabbitmq-stream+tls" if tls else "rabbitmq-stream"
+    return RabbitStreamSource.of(f"{scheme}://{rest}?{query}", clock)
+
+
+def _redis_stream(rest: str, query: str, clock: Clock, *, tls: bool = False) -> Source:
+    with _installed("redis", "redis"):
+        from .redis_stream import RedisStreamSource
+    scheme = "rediss-stream" if tls else "redis-stream"
+    return RedisStreamSource.of(f"{scheme}://{rest}?{query}", clock)
+
+
 def _stdin(rest: str, query: str, clock: Clock) -> Source:
     del clock
     _no_place(rest, "stdin")
@@ -87,6 +106,18 @@ def _synthetic(rest: str, query: str, clock: Clock) -> Source:
     beacons = {name: value for name, value in parameters.items() if name in _BEACONS}
     pace = {name: value for name, value in parameters.items() if name in _PACE}
     return SyntheticSource(Beacons(**beacons), **pace, clock=clock)
+
+
+@contextmanager
+def _installed(library: str, extra: str) -> Iterator[None]:
+    """Say what to install where a source's library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != library:
+            raise
+        message = f"this source needs {library}: pip install 'beaconfold[{extra}]'"
+        raise ValueError(message) from None
 
 
 def _no_place(rest: str, scheme: str) -> None:
@@ -120,5 +151,9 @@ _KINDS: Final[dict[str, Callable[[str, str, Clock], Source]]] = {
     "path": _path,
     "file": _file,
     "stdin": _stdin,
+    "rabbitmq-stream": _rabbitmq_stream,
+    "rabbitmq-stream+tls": partial(_rabbitmq_stream, tls=True),
+    "redis-stream": _redis_stream,
+    "rediss-stream": partial(_redis_stream, tls=True),
     "synthetic": _synthetic,
 }

