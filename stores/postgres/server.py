@@ -106,7 +106,7 @@ class PostgresServer:
         try:
             with self._errors(connection):
                 yield connection
-            with self._errors(connection, committing=True):
+            with self._errors(connection, committing=begin == WRITE):
                 connection.execute("COMMIT")
         finally:
             if process == os.getpid():

@@ -416,6 +416,17 @@ def test_a_connection_lost_in_a_commit_leaves_it_uncertain(backend):
     assert write(backend, generation(), 0, CELLS)
 
 
+def test_a_connection_lost_at_the_end_of_a_read_leaves_nothing_uncertain(backend):
+    def read_and_be_ended():
+        with backend.server.reading() as connection:
+            pid = connection.info.backend_pid
+            sql(backend.url, f"SELECT pg_terminate_backend({pid}, 9000)")
+
+    with pytest.raises(StoreUnavailable):
+        read_and_be_ended()
+    backend.check()
+
+
 def test_an_uncertain_merge_of_segments_is_made_once(store):
     where = store.register(declaration())
     sql(store.url, LOSE_COMMIT)
