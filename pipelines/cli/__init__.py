@@ -8,6 +8,7 @@ from ..jobs import READY
 from .archive import archive
 from .demo import demo
 from .errors import Group, debug_option
+from .generate import generate
 from .ingest import ingest
 from .quarantine import quarantine
 from .query import query
@@ -45,7 +46,7 @@ Options may also be set in Dask's configuration, as beacons.store, or in the env
 DASK_BEACONS__STORE. Results go to standard output, progress and errors to standard error.
 """
 
-_COMMANDS = (demo, run, ingest, replay, verify, query, archive, quarantine)
+_COMMANDS = (demo, run, ingest, generate, replay, verify, query, archive, quarantine)
 
 
 @click.group(
