@@ -71,11 +71,13 @@ class RedisBackend(Backend):
         self._numbers: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "id": self.id, "shards": self.shards}
+        seeds = self._nodes.seeds
+        return {"url": self.url, "id": self.id, "shards": self.shards, "seeds": seeds}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._open(state["url"])
         self.id, self.shards = state["id"], state["shards"]
+        self._nodes.seeds = state["seeds"]
         self._registry.id = self.id
         self._heads = RedisHeads(self._registry)
 

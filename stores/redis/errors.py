@@ -17,7 +17,7 @@ from redis.exceptions import (
 
 from ..errors import StoreError, StoreLayoutError, StoreUnavailable
 
-REARRANGED = (AskError, TryAgainError)
+REARRANGED = (AskError, TryAgainError, ClusterDownError)
 """Replies of a cluster whose slots are being moved (``MovedError`` is an ``AskError``)."""
 
 LOST = (ConnectionError, TimeoutError, OSError)
@@ -66,7 +66,7 @@ def explained(error: BaseException, shown: str) -> StoreError:
             f"the server is full, raise its maxmemory: {said}",
         ),
         (
-            isinstance(error, (*REARRANGED, ClusterDownError)),
+            isinstance(error, REARRANGED),
             StoreUnavailable,
             f"the cluster is down or being rearranged: {said}",
         ),

@@ -1,6 +1,7 @@
 """Connections to the nodes of a Redis server or cluster, and pipelines of commands to them."""
 
 import os
+import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from redis.connection import Connection, ConnectionPool
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from ..errors import StoreUnavailable
+from ..errors import StoreError, StoreUnavailable
 from .address import RedisAddress
 from .errors import LOST, REARRANGED, explained
 from .protocol import (
@@ -28,8 +29,8 @@ from .protocol import (
     send,
 )
 
-ATTEMPTS, PAUSE = 4, 0.05
-"""How often a request is sent, and the seconds in between, while a cluster moves its slots."""
+ATTEMPTS, PAUSE = 3, 0.05
+"""How often a request is sent, and the seconds in between: servers restart, clusters move slots."""
 
 
 class Node(NamedTuple):
@@ -48,10 +49,16 @@ class RedisNodes:
     ----------
     address
         Where.
+
+    Attributes
+    ----------
+    seeds
+        Nodes of the cluster as it was last seen: any of them knows what it is now.
     """
 
     def __init__(self, address: RedisAddress) -> None:
         self.address = address
+        self.seeds: list[Node] = []
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._pools: dict[Node, ConnectionPool] = {}
@@ -127,16 +134,11 @@ class RedisNodes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._run(batches)
-            except REARRANGED as error:
+            except (*REARRANGED, *LOST) as error:
                 self.rearranged()
-                if attempt == ATTEMPTS or not self.address.cluster:
+                if attempt == ATTEMPTS:
                     raise explained(error, self.address.shown) from error
                 time.sleep(PAUSE)
-            except LOST as error:
-                # A second attempt finds a server that was restarted, or a node's successor.
-                self.rearranged()
-                if attempt > 1:
-                    raise explained(error, self.address.shown) from error
             except RedisError as error:
                 raise explained(error, self.address.shown) from error
         raise AssertionError
@@ -193,19 +195,31 @@ class RedisNodes:
             return self._pools[node]
 
     def _find_slots(self) -> list[tuple[range, Node]]:
-        """Ask any node for the map of slots."""
-        seeds = [*dict.fromkeys(self._pools), Node()]
-        for seed in seeds:
+        """Ask the nodes that are known for the map of slots, until one has it.
+
+        They are asked in any order: one that is cut off from the others has an old map.
+        """
+        options, shown = self.address.options, self.address.shown
+        first = Node(options.get("host", "localhost"), options.get("port", 6379))
+        seeds = list(dict.fromkeys([*self.seeds, first]))
+        failures: list[StoreError] = []
+        for seed in random.sample(seeds, len(seeds)):
             try:
-                found = self.ask(seed, "CLUSTER", "SLOTS")
-            except StoreUnavailable:
-                if seed == seeds[-1]:
-                    raise
+                found = self._ask(seed, packed("CLUSTER", "SLOTS"))
+            except (RedisError, *LOST) as error:
+                failures.append(explained(error, shown))
                 continue
-            own = self.address.options.get("host", "localhost") if seed == Node() else seed.host
-            self._slots = [
-                (range(first, last + 1), Node((host or b"").decode() or own, port))
-                for first, last, (host, port, *_), *_ in found
+            known = [
+                (
+                    range(start, last + 1),
+                    [Node((host or b"").decode() or seed.host, port) for host, port, *_ in nodes],
+                )
+                for start, last, *nodes in found
             ]
-            break
-        return self._slots
+            if known:
+                self.seeds = list(dict.fromkeys(node for _, nodes in known for node in nodes))
+                self._slots = [(slots, nodes[0]) for slots, nodes in known]
+                return self._slots
+        healing = [each for each in failures if isinstance(each, StoreUnavailable)]
+        nothing = StoreUnavailable(f"{shown}: no node of the cluster serves any slot")
+        raise next(iter([*healing, *failures, nothing]))

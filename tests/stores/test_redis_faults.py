@@ -7,7 +7,7 @@ import threading
 import polars as pl
 import pytest
 from lossy_proxy import LossyProxy
-from redis_servers import RedisServer, fresh, redis_program
+from redis_servers import RedisServer, free_port, fresh, redis_program
 
 from beaconfold.stores import (
     CommitUncertain,
@@ -211,6 +211,31 @@ def test_a_node_that_is_killed_comes_back(redis_cluster):
     redis_cluster.wait()
     store.apply(where, SEGMENTS[1:2], STATES)
     assert store.states(where)["n"].to_list() == [2] * 100
+
+
+@pytest.mark.parametrize("fate", ["gone", "removed"])
+def test_a_cluster_is_found_without_the_node_in_the_url(redis_cluster, tmp_path, fate):
+    first = redis_cluster.servers[0].port
+    proxy = LossyProxy(first)
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    removed = RedisServer(redis_program(), tmp_path, *options)
+    try:
+        store = open_store(fresh(redis_cluster).replace(str(first), str(proxy.port)))
+        where = store.register(declaration())
+        store.apply(where, SEGMENTS[:1], STATES)
+        store.close()
+        if fate == "gone":
+            proxy.close()
+        else:
+            proxy.target = ("127.0.0.1", removed.port)
+        elsewhere = pickle.loads(pickle.dumps(store))
+        list(move(redis_cluster, "0.3"))  # so that who knew where it is must ask
+        store.apply(where, SEGMENTS[1:2], STATES)
+        elsewhere.check()
+        assert elsewhere.states(where)["n"].to_list() == [2] * 100
+    finally:
+        proxy.close()
+        removed.stop()
 
 
 def move(cluster, tag, step=100):
