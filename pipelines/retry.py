@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -27,6 +28,37 @@ FINAL = (GenerationRetired, GenerationDropped, SchedulerLost, Stopped)
 """Answers, not faults: trying again would give the same."""
 
 
+class Outage:
+    """One trouble, as several callers meet it: said when it begins, when it changes, and once over.
+
+    Parameters
+    ----------
+    clock
+        Tells how long it has been.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._began: float | None = None
+        self._said: set[str] = set()
+
+    def met(self, what: str, error: Exception) -> None:
+        """Note that a call failed; say so unless that was said before."""
+        text = f"{type(error).__name__}: {error}"
+        with self._lock:
+            self._began = self._clock() if self._began is None else self._began
+            new = text not in self._said
+            self._said.add(text)
+        log.log(logging.WARNING if new else logging.DEBUG, "%s: %s; trying again", what, text)
+
+    def over(self, what: str) -> None:
+        """Note that a call worked that had failed before."""
+        with self._lock:
+            began, self._began, self._said = self._began, None, set()
+        if began is not None:
+            log.warning("%s: goes on, after %.0f s", what, self._clock() - began)
+
+
 class Retry:
     """Call again after a fault, with jittered exponential back-off, until it works.
 
@@ -40,6 +72,8 @@ class Retry:
         Set it to give up: the waiting call raises `Stopped`.
     on_retry
         Called with the error, each time.
+    outage
+        Shared by those who are likely to meet the same trouble.
 
     Examples
     --------
@@ -59,10 +93,12 @@ class Retry:
         most: float = 10.0,
         stop: threading.Event | None = None,
         on_retry: Callable[[Exception], None] = lambda _error: None,
+        outage: Outage | None = None,
     ) -> None:
         self.first, self.most = first, most
         self.stop = stop or threading.Event()
         self.on_retry = on_retry
+        self.outage = outage or Outage()
 
     def __call__(self, what: str, attempt: Callable[[], T]) -> T:
         """Call ``attempt`` until it returns.
@@ -76,15 +112,20 @@ class Retry:
         Stopped
             ``stop`` was set while waiting.
         """
-        pause = self.first
+        pause, failed = self.first, False
         while True:
             try:
-                return attempt()
+                done = attempt()
             except FINAL:
                 raise
             except Exception as error:
+                failed = True
                 self.on_retry(error)
-                log.warning("%s: %s: %s; trying again", what, type(error).__name__, error)
+                self.outage.met(what, error)
                 if self.stop.wait(pause * (0.5 + random.random() / 2)):  # noqa: S311 - only jitter
                     raise Stopped(f"{what} was given up: the run was stopped") from error
                 pause = min(self.most, pause * 2)
+            else:
+                if failed:
+                    self.outage.over(what)
+                return done

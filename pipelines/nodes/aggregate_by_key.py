@@ -13,7 +13,7 @@ from distributed import Client
 from streamz import Stream
 
 from ..job import Job
-from ..retry import Retry
+from ..retry import Outage, Retry
 from ..shipping import ShippedJob
 from .references import Partials, SegmentPartials, Segments
 
@@ -61,6 +61,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         self.giving_up = threading.Event()
         self.retries = 0
         self.failure: BaseException | None = None
+        self._outage = Outage()
         self._slots = asyncio.Semaphore(window)
         self._under_way: dict[asyncio.Task[None], Segments] = {}
         # Where partials of beacons that were emitted by hand are waited for.
@@ -118,7 +119,7 @@ class aggregate_by_key(Stream):  # type: ignore[misc]  # noqa: N801 - Streamz na
         task.add_done_callback(self._under_way.pop)
 
     async def _pass_on(self, segments: Segments, metadata: Sequence[Any]) -> None:
-        retry = Retry(stop=self.giving_up, on_retry=self._count_retry)
+        retry = Retry(stop=self.giving_up, on_retry=self._count_retry, outage=self._outage)
         try:
             partials = SegmentPartials(self.job, segments, self.client, self.shipped, retry)
             await asyncio.gather(*self._emit(partials, metadata=metadata))

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from distributed import Client
 
-from ...stores import Generation, MergeableStore, Seal
+from ...stores import Generation, MergeableStore, Seal, StoreError
 from ..archive import Archive, SegmentRef
 from ..batch import FoldedSegments, fold_segments, run_batch
 from ..job import Job
@@ -94,7 +94,7 @@ class SegmentPartials:
         future = self.client.submit(function, shipped, self.segments, *args, pure=False)
         while True:
             try:
-                return future.result(timeout=PATIENCE)
+                result = future.result(timeout=PATIENCE)
             except TimeoutError:
                 if future.done():
                     raise
@@ -102,6 +102,10 @@ class SegmentPartials:
                     # Whether the worker has merged it is for the ledger to say, next time.
                     future.cancel()
                     raise Stopped("given up: the run was stopped") from None
+            else:
+                if isinstance(result, StoreError):
+                    raise result
+                return result
 
 
 def fold_shipped(shipped: ShippedJob, segments: Segments) -> FoldedSegments:
@@ -111,8 +115,11 @@ def fold_shipped(shipped: ShippedJob, segments: Segments) -> FoldedSegments:
 
 def merge_shipped(
     shipped: ShippedJob, segments: Segments, store: MergeableStore, generation: Generation
-) -> BatchProgress:
-    """Fold and merge on a worker."""
+) -> BatchProgress | StoreError:
+    """Fold and merge on a worker; a store's error is returned, as it is no news to the worker."""
     job, archive = shipped.job, segments.archive
     own = generation.with_product(job.product)
-    return run_batch(job, archive, store, own, segments.refs, segments.seals)
+    try:
+        return run_batch(job, archive, store, own, segments.refs, segments.seals)
+    except StoreError as error:
+        return error

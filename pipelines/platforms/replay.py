@@ -21,7 +21,7 @@ from ..generation import open_generation
 from ..job import Job
 from ..nodes.references import SegmentPartials, Segments
 from ..progress import BatchProgress
-from ..retry import Retry
+from ..retry import Outage, Retry
 from ..roll_up import RollUp
 from ..shipping import ShippedJob
 
@@ -153,11 +153,11 @@ def _batches(
     shipped: ShippedJob | None,
 ) -> Iterator[BatchProgress]:
     workers = len(client.scheduler_info()["workers"]) if client is not None else 1
-    stop = threading.Event()
+    stop, outage = threading.Event(), Outage()
 
     def run(piece: Sequence[SegmentRef]) -> BatchProgress:
         segments = Segments(archive, tuple(piece))
-        partials = SegmentPartials(job, segments, client, shipped, Retry(stop=stop))
+        partials = SegmentPartials(job, segments, client, shipped, Retry(stop=stop, outage=outage))
         return partials.merge_into(store, generation)
 
     # Twice as many batches under way as there are workers: none has to wait for the next one.
