@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+import socket
 import threading
 
 import polars as pl
@@ -225,7 +226,7 @@ def test_a_cluster_is_found_without_the_node_in_the_url(redis_cluster, tmp_path,
         store.apply(where, SEGMENTS[:1], STATES)
         store.close()
         if fate == "gone":
-            proxy.close()
+            proxy.listener.shutdown(socket.SHUT_RDWR)
         else:
             proxy.target = ("127.0.0.1", removed.port)
         elsewhere = pickle.loads(pickle.dumps(store))
