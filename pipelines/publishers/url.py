@@ -67,6 +67,8 @@ def _file(rest: str) -> Publisher:
 
 
 _KINDS: Final[dict[str, tuple[str, str, str, str]]] = {
+    "http": (".http", "HttpPublisher", "", ""),
+    "https": (".http", "HttpPublisher", "", ""),
     "redis-stream": (".redis_stream", "RedisStreamPublisher", "redis", "redis"),
     "rediss-stream": (".redis_stream", "RedisStreamPublisher", "redis", "redis"),
 }

@@ -33,6 +33,8 @@ def open_source(url: str, *, clock: Clock | None = None) -> Source:
         ``file:///path/*.log.gz``, a plain path, a glob or a folder, each with ``?identity=path``
         if files begin alike; ``stdin://``; ``synthetic://?rate=1000&seed=0&count=…&publishers=100``
         ``&users=10000&start=…&malformed=0.01&disorder=5s``, where ``rate=max`` is unpaced;
+        ``http://0.0.0.0:8080?name=…&paths=/b,/i&wait=5s&max_rows=…&max_bytes=…&max_body=…``, a
+        collector that listens there;
         ``redis-stream://user:password@host:6379/0?stream=…&field=…&batch=one``, ``rediss-stream://``.
     clock
         Paces the source, where it is one that has a pace.
@@ -93,6 +95,12 @@ def _redis_stream(rest: str, query: str, clock: Clock, *, tls: bool = False) -> 
     return RedisStreamSource.of(f"{scheme}://{rest}?{query}", clock)
 
 
+def _http(rest: str, query: str, clock: Clock) -> Source:
+    with _installed("granian", "http"):
+        from .http import HttpSource
+    return HttpSource.of(rest, query, clock)
+
+
 def _stdin(rest: str, query: str, clock: Clock) -> Source:
     del clock
     _no_place(rest, "stdin")
@@ -150,6 +158,7 @@ _PACE: Final[dict[str, Callable[[str], Any]]] = {
 _KINDS: Final[dict[str, Callable[[str, str, Clock], Source]]] = {
     "path": _path,
     "file": _file,
+    "http": _http,
     "stdin": _stdin,
     "rabbitmq-stream": _rabbitmq_stream,
     "rabbitmq-stream+tls": partial(_rabbitmq_stream, tls=True),
