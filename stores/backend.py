@@ -12,6 +12,11 @@ SHARDS = 64
 """Number of shards of a store, unless it is created with another."""
 
 
+STEP = 2**24
+"""Where a server may lose what it confirmed, each write raises a version by a random step up to
+this, so that a version read of what was lost fits nothing later; it takes 10^11 writes to 2^62."""
+
+
 class ShardHead(NamedTuple):
     """What a shard says of itself; every write to the shard raises its version."""
 

@@ -7,10 +7,13 @@ from typing import LiteralString
 import polars as pl
 from psycopg import Connection
 
-from ..backend import ShardWrite
+from ..backend import STEP, ShardWrite
 from ..errors import GenerationDropped, GenerationRetired, StoreError
 from ..generation import Generation, State
 from .copy import array
+
+RAISED = f"version + 1 + floor(random() * {STEP})::bigint"
+"""A version after a write: random, as a standby that takes over may lack the last writes."""
 
 
 def generations(connection: Connection, name: str | None = None) -> list[Generation]:
@@ -132,7 +135,7 @@ def lock_heads(
 def write_heads(connection: Connection, number: int, writes: Sequence[ShardWrite]) -> None:
     """Write ledgers, and raise versions, of heads that are locked."""
     connection.execute(
-        "UPDATE heads SET version = version + 1, ledger = written.ledger "
+        f"UPDATE heads SET version = {RAISED}, ledger = written.ledger "  # noqa: S608 - constant
         "FROM unnest($2::bigint[], $3::bytea[]) AS written (shard, ledger) "
         "WHERE generation = $1 AND heads.shard = written.shard",
         [
@@ -146,4 +149,7 @@ def write_heads(connection: Connection, number: int, writes: Sequence[ShardWrite
 def _set_state(connection: Connection, number: int, state: State) -> None:
     connection.execute("UPDATE generations SET state = $1 WHERE number = $2", [state, number])
     lock_heads(connection, number)
-    connection.execute("UPDATE heads SET version = version + 1 WHERE generation = $1", [number])
+    connection.execute(
+        f"UPDATE heads SET version = {RAISED} WHERE generation = $1",  # noqa: S608 - constant
+        [number],
+    )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from ..backend import ShardHead
+from ..backend import STEP, ShardHead
 from ..errors import CommitUncertain, StoreError, StoreUnavailable
 from ..generation import State
 from .guarded import Guarded, guarded
@@ -23,7 +23,8 @@ ATTEMPTS, PAUSE = 100, 0.02
 class RedisHeads:
     """The heads in one store: each a hash, watched by every transaction on its shard.
 
-    Every write raises ``version``. The id of the store is in each head, so that a transaction
+    Every write raises ``version``, by a random step as a server that lost power, or a replica that
+    takes over, lacks the last writes. The id of the store is in each head, so that a transaction
     on another store at the same address does nothing.
 
     Parameters
@@ -81,7 +82,7 @@ class RedisHeads:
     def commit(self, generation: int, shard: Shard, ledger: bytes) -> tuple[bytes, bytes]:
         """Write the commands that end a write: the version and the ledger."""
         name = self.names.head(generation, shard)
-        return packed("HINCRBY", name, "version", 1), packed("HSET", name, "ledger", ledger)
+        return _raised(name), packed("HSET", name, "ledger", ledger)
 
     def settle(self, generation: int, shards: Sequence[Shard], state: State) -> None:
         """Bring all heads to a state, making those that are not there.
@@ -119,9 +120,13 @@ class RedisHeads:
             if ORDER.index(head.state) >= ORDER.index(state):
                 return []
             ledger = b"" if state == "dropped" else head.ledger
-            raised = packed("HINCRBY", name, "version", 1)
-            return [raised, packed("HSET", name, "state", state, "ledger", ledger)]
+            return [_raised(name), packed("HSET", name, "state", state, "ledger", ledger)]
 
         return Guarded(
             self.names.tag(generation, shard), name, [self.get(generation, shard)], decide
         )
+
+
+def _raised(name: str) -> bytes:
+    """Write the command that raises the version of a head."""
+    return packed("HINCRBY", name, "version", random.randint(1, STEP))  # noqa: S311 - no secret

@@ -25,7 +25,7 @@ for _module in ("backend_contract", "exactly_once", "keyed_contract"):
 
 from .backend_contract import BackendContract
 from .beacons import MINUTE, declaration, fold, generation
-from .cells import CELLS, LARGE, Cell, held, rows, wanted, write
+from .cells import CELLS, LARGE, Cell, held, rows, version, wanted, write
 from .exactly_once import check_segments, check_tokens
 from .faults import CrashError, Fault, FaultyBackend
 from .keyed_contract import KeyedStoreContract
@@ -47,6 +47,7 @@ __all__ = [
     "generation",
     "held",
     "rows",
+    "version",
     "wanted",
     "write",
 ]

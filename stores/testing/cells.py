@@ -37,12 +37,18 @@ def held(backend: Backend, where: Generation, **bounds: Any) -> list[Cell]:
     )
 
 
+def version(backend: Backend, where: Generation, shard: int) -> int:
+    """Read the version of a shard."""
+    heads, _ = backend.read(where, [shard], wanted(shard, []))
+    return heads[shard].version
+
+
 def write(
     backend: Backend, where: Generation, shard: int, cells: Sequence[Cell], ledger: bytes = b"{}"
 ) -> bool:
     """Write cells at the shard's present version."""
-    heads, _ = backend.read(where, [shard], wanted(shard, []))
-    return backend.commit(where, [ShardWrite(shard, heads[shard].version, ledger, rows(cells))])[0]
+    head = version(backend, where, shard)
+    return backend.commit(where, [ShardWrite(shard, head, ledger, rows(cells))])[0]
 
 
 CELLS: list[Cell] = [

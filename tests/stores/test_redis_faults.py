@@ -14,12 +14,13 @@ from beaconfold.stores import (
     CommitUncertain,
     MergeUncertain,
     SegmentId,
+    ShardWrite,
     StoreUnavailable,
     open_store,
 )
 from beaconfold.stores.redis import RedisBackend
 from beaconfold.stores.testing import declaration, fold, generation
-from beaconfold.stores.testing.cells import CELLS, held, write
+from beaconfold.stores.testing.cells import CELLS, held, rows, version, write
 
 SEGMENTS = [SegmentId("a", "p", 1, number) for number in range(4)]
 STATES = fold((f"p{number}", 0, 1, "ann") for number in range(100))
@@ -105,6 +106,21 @@ def test_a_server_that_is_killed_comes_back_with_all_it_confirmed(tmp_path):
         assert not store.segments(where).missing([*confirmed, last])
     finally:
         server.stop()
+
+
+def test_what_was_read_before_a_server_lost_its_last_writes_fits_nothing_later(redis_server):
+    url = fresh(redis_server)
+    backend = RedisBackend(url)
+    where = backend.register(generation())
+    for shard in range(3):
+        write(backend, where, shard, CELLS[:1])
+    late = [ShardWrite(n, version(backend, where, n), b"late", rows(CELLS)) for n in range(3)]
+    with redis_server.client() as client:  # as a server that lost power would have it
+        for shard in range(3):
+            client.hset(f"{url.partition('=')[2]}:{{0.{shard}}}:head", "version", 0)
+    for shard in range(3):
+        write(backend, where, shard, CELLS[1:2])
+    assert backend.commit(where, late) == [False] * 3
 
 
 def test_connections_that_the_server_closed_are_opened_anew(redis_server):
