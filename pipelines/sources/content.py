@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import zlib
 from collections.abc import Callable
@@ -15,6 +16,22 @@ from .source import SourceUnreadable
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _PIECE: Final = 128 << 10
+
+
+def is_compressed(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is gzip or zstd."""
+    with Path(path).open("rb", buffering=0) as file:
+        magic = file.read(4)
+    return magic.startswith(_GZIP) or magic == _ZSTD
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256 of a content.
+
+    >>> digest(b"")[:8]
+    'e3b0c442'
+    """
+    return hashlib.sha256(content).hexdigest()
 
 
 class Content:
@@ -46,8 +63,8 @@ class Content:
     (b'b=2\n', b'')
     """
 
-    def __init__(self, path: Path, at: int = 0) -> None:
-        self._path = path
+    def __init__(self, path: str | os.PathLike[str], at: int = 0) -> None:
+        self._path = path = Path(path)
         self._failure: SourceUnreadable | None = None
         self._file: IO[bytes] = path.open("rb", buffering=0)
         try:

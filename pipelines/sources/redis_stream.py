@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote_from_bytes
@@ -92,7 +92,11 @@ class RedisStreamSource(Source, SourcePartition):
         ValueError
             The URL cannot be read; the message does not show the password.
         """
-        known = {"field": str, "batch": read_batching, "incarnation": number(1)}
+        known: dict[str, Callable[[str], Any]] = {
+            "field": str,
+            "batch": read_batching,
+            "incarnation": number(1),
+        }
         address, given = RedisAddress.of(url, known)
         if "field" in given:
             given["field_name"] = given.pop("field")

@@ -81,12 +81,30 @@ class SourcePartition(ABC):
             The data are broken, or end before the position. What could be read whole was yielded.
         """
 
+    def finished(self, position: int | None) -> bool:
+        """Tell whether there is nothing to receive now, if all before the position is archived.
+
+        It need not be told exactly where that costs: receiving it finds nothing then. Of a
+        `Source.growing` it is, as thousands of files that are finished are to cost nothing.
+        """
+        del position
+        return False
+
     def acknowledge(self, position: int | None) -> None:  # noqa: B027 - most need not know
         """Tell the source that all before the position is durable."""
 
 
 class Source(ABC):
     """Where beacons come from: one or more partitions."""
+
+    @property
+    def growing(self) -> bool:
+        """Whether its partitions come and go: to be listed again every second or so.
+
+        One that has come to its end is then received again, under the same name, when it is listed
+        and not `SourcePartition.finished`.
+        """
+        return False
 
     @abstractmethod
     def partitions(

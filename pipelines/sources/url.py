@@ -31,7 +31,8 @@ def open_source(url: str, *, clock: Clock | None = None) -> Source:
     ----------
     url
         ``file:///path/*.log.gz``, a plain path, a glob or a folder, each with ``?identity=path``
-        if files begin alike; ``stdin://``; ``synthetic://?rate=1000&seed=0&count=…&publishers=100``
+        if files begin alike, or ``?follow=true`` to read them on as they grow; ``stdin://``;
+        ``synthetic://?rate=1000&seed=0&count=…&publishers=100``
         ``&users=10000&start=…&malformed=0.01&disorder=5s``, where ``rate=max`` is unpaced;
         ``http://0.0.0.0:8080?name=…&paths=/b,/i&wait=5s&max_rows=…&max_bytes=…&max_body=…``, a
         collector that listens there;
@@ -68,11 +69,14 @@ def open_source(url: str, *, clock: Clock | None = None) -> Source:
 
 
 def _path(rest: str, query: str, clock: Clock) -> Source:
-    del clock
     if not rest:
         raise ValueError("name the file, the glob or the folder that the beacons are in")
-    parameters = read_parameters(query, {"identity": one_of("content", "path")}, "file")
-    return FileSource(rest, parameters.get("identity", "content"))
+    known = {"identity": one_of("content", "path"), "follow": one_of("true", "false")}
+    parameters = read_parameters(query, known, "file")
+    identity, follow = parameters.get("identity", "content"), parameters.get("follow") == "true"
+    if follow and identity == "path":
+        raise ValueError("files that are followed are known by their content, as they are rotated")
+    return FileSource(rest, identity, follow, clock)
 
 
 def _file(rest: str, query: str, clock: Clock) -> Source:

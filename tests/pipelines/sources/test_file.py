@@ -198,6 +198,19 @@ class TestIdentity:
         with pytest.raises(SourceUnreadable, match=r"access\.log is another file"):
             next(partition.read(None))
 
+    def test_of_a_short_file_that_grew_and_was_renamed_is_known_by_its_inode(self, tmp_path):
+        path, moved = tmp_path / "access.log", tmp_path / "access.log.1"
+        path.write_bytes(TEXT[:100])
+        (short,) = partitions(path)
+        with path.open("ab") as file:
+            file.write(TEXT[100:])
+        path.rename(moved)
+        assert self.names(moved, self.known(short)) == [short.identity]
+        path.write_bytes(TEXT[:100] + b"but then something else" + TEXT)
+        new, old = partitions(tmp_path, self.known(short))
+        assert (old.path, old.identity) == (moved, short.identity)
+        assert new.identity != old.identity
+
     def test_of_a_file_that_begins_like_a_short_one_elsewhere_is_another(self, tmp_path):
         (tmp_path / "a").write_bytes(TEXT[:100])
         (short,) = partitions(tmp_path / "a")

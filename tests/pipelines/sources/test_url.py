@@ -27,7 +27,9 @@ def test_kinds(url, kind):
         ("file://logs/x", "three slashes"),
         ("synthetic://host?rate=1", "nothing but parameters"),
         ("stdin://?rate=1", "a stdin source has no parameter 'rate'; it has: none"),
-        ("a.log?follow=true", "a file source has no parameter 'follow'; it has: identity"),
+        ("a.log?tail=1", "a file source has no parameter 'tail'; it has: follow, identity"),
+        ("a.log?follow=yes", "follow=yes of the file source: use true or false"),
+        ("a.log?follow=true&identity=path", "are known by their content"),
         ("a.log?identity=inode", "identity=inode of the file source: use content or path"),
         (
             "synthetic://?sed=1",
