@@ -14,6 +14,9 @@ from .protocol import Argument, Reply, packed
 
 NULL = "-"
 
+# In frames, by names that no state has: the numbers of a row, and which hash a row was found in.
+TEXT, HASH = "updated_at", "shard"
+
 
 class RedisRows:
     """The rows of a generation: for each shard and window a few hashes, with a field for each key.
@@ -58,7 +61,7 @@ class RedisRows:
     def text(self) -> pl.Expr:
         """Write the numbers of a row."""
         cells = [pl.col(name).cast(pl.String).fill_null(NULL) for name in self.numbers]
-        return pl.concat_str(cells, separator=" ").alias("text")
+        return pl.concat_str(cells, separator=" ").alias(TEXT)
 
     def hashes(self, shard: Shard, window: int) -> list[str]:
         """Name the hashes of a window: that of the numbers, then one for each sketch."""
@@ -87,27 +90,27 @@ class RedisRows:
             return pl.DataFrame(schema={**cells.schema, **self.schema})
         columns = {
             name: pl.Series(list(chain.from_iterable(answers[n :: self.width])), dtype=pl.Binary)
-            for n, name in enumerate(["text", *self.sketches])
+            for n, name in enumerate([TEXT, *self.sketches])
         }
-        return self._parsed(cells.with_columns(**columns).filter(pl.col("text").is_not_null()))
+        return self._parsed(cells.with_columns(**columns).filter(pl.col(TEXT).is_not_null()))
 
     def found_all(self, windows: Sequence[int], answers: Sequence[Reply]) -> pl.DataFrame:
         """Return the rows of windows, of the replies to `get_all` for each of them."""
-        rows = _fields(answers[:: self.width], "text")
+        rows = _fields(answers[:: self.width], TEXT)
         for number, name in enumerate(self.sketches, 1):
             sketches = _fields(answers[number :: self.width], name)
-            rows = rows.join(sketches, on=["run", "key"], how="left")
+            rows = rows.join(sketches, on=[HASH, "key"], how="left")
         runs = pl.Series(windows, dtype=pl.Int64)
         return self._parsed(
-            rows.with_columns(window=runs.gather(rows["run"]), key=pl.col("key").cast(pl.String))
+            rows.with_columns(window=runs.gather(rows[HASH]), key=pl.col("key").cast(pl.String))
         ).select(list(self.schema))
 
     def _parsed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Part the text of rows into its numbers."""
         try:
-            parts = rows["text"].cast(pl.String).str.split_exact(" ", len(self.numbers) - 1)
+            parts = rows[TEXT].cast(pl.String).str.split_exact(" ", len(self.numbers) - 1)
             numbers = parts.struct.rename_fields(list(self.numbers)).struct.unnest()
-            return rows.drop("text").hstack(
+            return rows.drop(TEXT).hstack(
                 numbers.select(
                     pl.when(pl.col(name) != NULL).then(pl.col(name)).cast(dtype).alias(name)
                     for name, dtype in self.numbers.items()
@@ -123,7 +126,7 @@ def _fields(answers: Sequence[Reply], value: str) -> pl.DataFrame:
     sizes = [len(answer) // 2 for answer in answers]
     return pl.DataFrame(
         {
-            "run": pl.Series(np.repeat(np.arange(len(sizes)), sizes)),
+            HASH: pl.Series(np.repeat(np.arange(len(sizes)), sizes)),
             "key": pl.Series(flat[::2], dtype=pl.Binary),
             value: pl.Series(flat[1::2], dtype=pl.Binary),
         }

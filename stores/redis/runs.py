@@ -30,25 +30,26 @@ class Arguments:
 
     Parameters
     ----------
-    frame
-        ``place`` (which write), ``window``, ``key``, and a column of values.
-    value
-        Name of that column, or None for keys alone.
+    cells
+        ``place`` (which write), ``window`` and ``key``.
+    values
+        A value for each, or None for keys alone.
 
     Examples
     --------
-    >>> frame = pl.DataFrame({"place": [0, 0], "window": [5, 5], "key": ["a", "b"]})
-    >>> list(Arguments(frame.with_columns(n=pl.Series(["1", "2"])), "n").at(0))
+    >>> cells = pl.DataFrame({"place": [0, 0], "window": [5, 5], "key": ["a", "b"]})
+    >>> list(Arguments(cells, pl.Series(["1", "2"])).at(0))
     [(5, ['a', '1', 'b', '2'])]
     """
 
-    def __init__(self, frame: pl.DataFrame, value: str | None = None) -> None:
+    def __init__(self, cells: pl.DataFrame, values: pl.Series | None = None) -> None:
+        frame = cells if values is None else cells.with_columns(values.alias("value"))
         frame = frame.sort("place", "window")
-        step = 1 if value is None else 2
+        step = 1 if values is None else 2
         self.cells: list[Any] = [None] * (step * frame.height)
         self.cells[::step] = frame["key"].to_list()
-        if value is not None:
-            self.cells[1::step] = frame[value].to_list()
+        if values is not None:
+            self.cells[1::step] = frame["value"].to_list()
         self.places: dict[int, list[tuple[int, int, int]]] = {}
         for (place, window), start, stop in runs(frame, "place", "window"):
             self.places.setdefault(place, []).append((window, start * step, stop * step))

@@ -1,6 +1,6 @@
 """The commands that write rows: packed a shard at a time, while the server works."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -11,8 +11,6 @@ from .protocol import packed
 from .rows import RedisRows
 from .runs import Arguments
 from .windows import add
-
-NOTHING = pl.DataFrame(schema={**CELL, "place": pl.Int64()})
 
 
 class RedisWrites:
@@ -28,14 +26,14 @@ class RedisWrites:
 
     def __init__(self, rows: RedisRows, writes: Sequence[ShardWrite]) -> None:
         self.rows, self.writes = rows, writes
-        new = _together([write.rows for write in writes], list(rows.schema))
-        gone = _together([write.removed for write in writes], list(CELL))
-        new = new.with_columns(rows.text())
-        self.removed, self.texts = Arguments(gone), Arguments(new, "text")
+        cells, new = _together([write.rows for write in writes], rows.schema)
+        gone, _ = _together([write.removed for write in writes], CELL)
+        self.removed = Arguments(gone)
+        self.texts = Arguments(cells, new.select(rows.text()).to_series())
         self.sketches = [
-            (Arguments(new.filter(~none), name), Arguments(new.filter(none)))
-            for name in rows.sketches
-            for none in [new[name].is_null()]
+            (Arguments(cells.filter(~none), sketch.filter(~none)), Arguments(cells.filter(none)))
+            for sketch in (new[name] for name in rows.sketches)
+            for none in [sketch.is_null()]
         ]
 
     def commands(self, place: int) -> list[bytes]:
@@ -68,11 +66,13 @@ class RedisWrites:
                 yield packed("HDEL", self.rows.hashes(shard, window)[column], *keys)
 
 
-def _together(frames: Sequence[pl.DataFrame | None], columns: list[str]) -> pl.DataFrame:
-    """Put frames into one, with the ``place`` that each had."""
+def _together(
+    frames: Sequence[pl.DataFrame | None], schema: Mapping[str, pl.DataType]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Put frames into one; return its cells, with the ``place`` that each frame had, and all."""
     some = {place: frame for place, frame in enumerate(frames) if frame is not None}
-    if not some:
-        return NOTHING
-    places = np.repeat(list(some), [frame.height for frame in some.values()])
-    rows = pl.concat(list(some.values())).select(columns)
-    return rows.with_columns(pl.Series("place", places, dtype=pl.Int64))
+    sizes = np.array([frame.height for frame in some.values()], np.int64)
+    places = np.repeat(np.array(list(some), np.int64), sizes)
+    nothing = pl.DataFrame(schema=schema)
+    rows = pl.concat([nothing, *(frame.select(nothing.columns) for frame in some.values())])
+    return rows.select(pl.Series("place", places), *CELL), rows

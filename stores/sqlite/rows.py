@@ -51,14 +51,15 @@ class SQLiteRows:
         connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (shard, window, key)")
         connection.execute("DELETE FROM wanted")
         _insert(connection, "INSERT INTO wanted", cells)
-        states = "".join(f", {quoted(name)}" for name in self.states)
+        states = "".join(f", kept.{quoted(name)}" for name in self.states)
         # CROSS JOIN keeps SQLite from planning the join the other way round.
         rows = connection.execute(
             f"SELECT wanted.rowid - 1{states} FROM wanted "
-            f"CROSS JOIN {self.table} USING (shard, window, key)"
+            f"CROSS JOIN {self.table} AS kept USING (shard, window, key)"
         )
-        found = to_frame(rows.fetchall(), {"row": pl.Int64(), **self.states})
-        return cells.select(pl.all().gather(found["row"])).hstack(found.drop("row"))
+        # The number of the key goes by a name that no state has.
+        found = to_frame(rows.fetchall(), {"key": pl.Int64(), **self.states})
+        return cells.select(pl.all().gather(found["key"])).hstack(found.drop("key"))
 
     def write(self, connection: Connection, writes: Sequence[ShardWrite]) -> None:
         """Remove and write the rows of several shards."""
