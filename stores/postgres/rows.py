@@ -32,6 +32,20 @@ IN_ROW = "toast_tuple_target = 8160"
 """Sketches of a few kB stay in their rows: measured, twice as fast and smaller than apart."""
 
 
+LONG = 400
+"""Bytes up to which a key is in the index as it is; 2.7 kB are the most that fit in an entry."""
+
+
+def _indexed(key: str) -> str:
+    """Write what the index holds of a key: itself, or of a long one the start and a SHA-256.
+
+    The two cannot be confused, as the second is longer than any of the first.
+    """
+    data = rf"decode(replace({key}, E'\\', E'\\\\'), 'escape')"
+    long = f"left({key}, {LONG}) || encode(sha256({data}), 'hex')"
+    return f"(CASE WHEN octet_length({key}) <= {LONG} THEN {key} ELSE {long} END)"
+
+
 class PostgresRows:
     """A table ``job#number``: ``shard``, ``window``, ``key``, a column a state, ``updated_at``.
 
@@ -61,9 +75,12 @@ class PostgresRows:
             for column, dtype in zip(self.columns, self.states.values(), strict=True)
         )
         connection.execute(
-            f'CREATE TABLE {self.table} (shard bigint, "window" bigint, key text COLLATE "C", '
-            f'{states}updated_at bigint NOT NULL, PRIMARY KEY (shard, "window", key)) '
+            f'CREATE TABLE {self.table} (shard bigint NOT NULL, "window" bigint NOT NULL, '
+            f'key text COLLATE "C" NOT NULL, {states}updated_at bigint NOT NULL) '
             f"WITH (fillfactor = {FILL}, {IN_ROW})"
+        )
+        connection.execute(
+            f'CREATE UNIQUE INDEX ON {self.table} (shard, "window", {_indexed("key")})'
         )
         for column, dtype in zip(self.columns, self.states.values(), strict=True):
             if dtype == pl.Binary:  # sketches are dense: to compress them gains nothing
@@ -73,16 +90,17 @@ class PostgresRows:
         """Look rows up by ``shard``, ``window`` and ``key``."""
         cells = keys.select("shard", *CELL).sort("shard", *CELL)  # in the index's order: faster
         rows = connection.execute(
-            f"SELECT place - 1{''.join(f', {each}' for each in self._read)} "
+            f"SELECT wanted.place - 1{''.join(f', {each}' for each in self._read)} "
             "FROM unnest($1::bigint[], $2::bigint[], $3::text[]) "
             'WITH ORDINALITY AS wanted (shard, "window", key, place) '
-            f'JOIN {self.table} USING (shard, "window", key)',
+            f"JOIN {self.table} AS kept ON {_same('kept', 'wanted')}",
             [array(column) for column in cells.get_columns()],
             binary=True,
         )
-        found = to_frame(rows.fetchall(), {"place": pl.Int64(), **self.types})
-        return cells.select(pl.all().gather(found["place"])).hstack(
-            found.drop("place").cast(Schema(self.states))
+        # The number of the key goes by a name that no state has.
+        found = to_frame(rows.fetchall(), {"key": pl.Int64(), **self.types})
+        return cells.select(pl.all().gather(found["key"])).hstack(
+            found.drop("key").cast(Schema(self.states))
         )
 
     def write(self, connection: Connection, writes: Sequence[ShardWrite]) -> None:
@@ -91,8 +109,9 @@ class PostgresRows:
         if removed is not None:
             connection.execute(
                 f"DELETE FROM {self.table} AS kept "
-                "USING unnest($1::bigint[], $2::bigint[], $3::text[]) AS gone (s, w, k) "
-                'WHERE shard = s AND "window" = w AND key = k',
+                "USING unnest($1::bigint[], $2::bigint[], $3::text[]) "
+                'AS gone (shard, "window", key) '
+                f"WHERE {_same('kept', 'gone')}",
                 [array(removed[name]) for name in ("shard", *CELL)],
             )
         rows = _of_shards([(write.shard, write.rows) for write in writes])
@@ -114,16 +133,16 @@ class PostgresRows:
             "shard = ANY($%d::bigint[])": None if shards is None else list(shards),
             '"window" >= $%d': since,
             '"window" < $%d': until,
-            "key = $%d": key,
+            f"{_indexed('key')} = {_indexed('$%d::text')}": key,
         }
         given = {condition: value for condition, value in bounds.items() if value is not None}
-        where = [condition % (place + 1) for place, condition in enumerate(given)]
+        where = [condition.replace("$%d", f"${place}") for place, condition in enumerate(given, 1)]
         schema = {**CELL, **self.types, "updated_at": pl.Int64()}
         connection.execute(SCANNING)
         with connection.cursor("scan", binary=True) as rows:
             rows.execute(
                 f'SELECT "window", key, {"".join(f"{each}, " for each in self._read)}updated_at '
-                f"FROM {self.table} WHERE {' AND '.join(where) or 'true'}",
+                f"FROM {self.table} AS kept WHERE {' AND '.join(where) or 'true'}",
                 list(given.values()),
             )
             while batch := rows.fetchmany(BATCH):
@@ -137,7 +156,7 @@ class PostgresRows:
     def _read(self) -> list[str]:
         """The states as they travel to us."""
         return [
-            f"{column}::text" if dtype == pl.Int128 else column
+            f"kept.{column}{'::text' * (dtype == pl.Int128)}"
             for column, dtype in zip(self.columns, self.states.values(), strict=True)
         ]
 
@@ -151,14 +170,14 @@ class PostgresRows:
             arrays = ", ".join(f"${place}::{type_}[]" for place, type_ in enumerate(types, 1))
             source, sent = f"unnest({arrays})", [array(column) for column in rows.get_columns()]
         values = [
-            f"{column}::numeric" if self.states.get(name) == pl.Int128 else column
+            f"sent.{column}{'::numeric' * (self.states.get(name) == pl.Int128)}"
             for column, name in zip(columns, rows.columns, strict=True)
         ]
         changes = ", ".join(f"{each} = excluded.{each}" for each in columns[3:])
         connection.execute(
             f"INSERT INTO {self.table} ({', '.join(columns)}) "
             f"SELECT {', '.join(values)} FROM {source} AS sent ({', '.join(columns)}) "
-            f'ON CONFLICT (shard, "window", key) DO UPDATE SET {changes}',
+            f'ON CONFLICT (shard, "window", {_indexed("key")}) DO UPDATE SET {changes}',
             sent,
         )
 
@@ -173,6 +192,14 @@ class PostgresRows:
             for piece in copied(rows):
                 copy.write(piece)
         return stage
+
+
+def _same(one: str, other: str) -> str:
+    """Compare the cells of two tables, by the index of the first."""
+    pairs = [
+        (f"{each}.shard", f'{each}."window"', _indexed(f"{each}.key")) for each in (one, other)
+    ]
+    return " AND ".join(f"{left} = {right}" for left, right in zip(*pairs, strict=True))
 
 
 def _kept(dtype: pl.DataType) -> str:

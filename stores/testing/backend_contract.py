@@ -5,18 +5,36 @@
 import pickle
 import threading
 from collections.abc import Callable
-from itertools import count
+from itertools import count, cycle
+from random import Random
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from ..backend import Backend, ShardWrite
 from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..generation import Generation
 from ..segments import SegmentId
 from ..store import MergeableStore
-from .beacons import MINUTE, fold, generation
+from .beacons import MINUTE, declaration, fold, generation
 from .cells import CELLS, LARGE, Cell, held, rows, version, wanted, write
 from .exactly_once import check_segments, check_tokens
+
+NAMES = [
+    *("place", "row", "rowid", "text", "run", "value", "number", "found", "s", "w", "k"),
+    *("wanted", "kept", "gone", "sent", "excluded", "written"),
+]
+"""What a backend may call its own things: a state may be called so too."""
+
+STATES = {pl.Int64(): "n", pl.Int128(): "total", pl.Binary(): "users"}
+
+
+def named(names: list[str]) -> Generation:
+    """Make a generation whose states have these names, and dtypes in turn."""
+    given = cycle(generation().declaration["aggregates"].values())
+    aggregates = dict(zip(names, given, strict=False))
+    return Generation.declared({**declaration("names"), "aggregates": aggregates})
 
 
 class BackendContract:
@@ -96,6 +114,46 @@ class BackendContract:
         changed: list[Cell] = [(*CELLS[0][:2], 5, None, b"\x02"), (0, "new", 1, 1, b"\x03")]
         write(backend, generation(), 0, changed)
         assert held(backend, generation()) == sorted([*changed, *CELLS[1:]])
+
+    def test_keys_may_be_long(self, backend: Backend) -> None:
+        backend.register(generation())
+        draw = Random(1)  # noqa: S311 - no secret
+        long = "".join(chr(draw.randrange(0x10000, 0x11000)) for _ in range(1000))  # 4 kB, dense
+        cells: list[Cell] = [
+            (MINUTE, key, number, number, b"%d" % number)
+            for number, key in enumerate([long, long[:-1] + "a", long[:-1] + "\\x", long[:400]])
+        ]
+        for _ in range(2):
+            assert write(backend, generation(), 0, cells)
+        _, found = backend.read(generation(), [0], wanted(0, cells))
+        assert sorted(found.drop("shard").rows()) == sorted(cells)
+        assert held(backend, generation(), key=long) == cells[:1]
+        gone = wanted(0, cells[:1]).drop("shard")
+        removal = ShardWrite(0, version(backend, generation(), 0), b"", rows([]), gone)
+        assert backend.commit(generation(), [removal]) == [True]
+        assert held(backend, generation()) == sorted(cells[1:])
+
+    @pytest.mark.parametrize("turn", range(3))
+    def test_states_may_have_any_name(self, backend: Backend, turn: int) -> None:
+        where = backend.register(named(NAMES[turn:] + NAMES[:turn]))
+        frame = rows(CELLS)
+        frame = frame.select(
+            "window",
+            "key",
+            *(pl.col(STATES[dtype]).alias(name) for name, dtype in where.states.items()),
+            "updated_at",
+        )
+        cells = wanted(0, CELLS)
+        for _ in range(2):
+            assert backend.commit(where, [ShardWrite(0, version(backend, where, 0), b"", frame)])[0]
+        heads, found = backend.read(where, [0], cells)
+        scanned = pl.concat(list(backend.scan(where, shards=[0])))
+        for each in (found.drop("shard"), scanned.drop("updated_at")):
+            assert_frame_equal(each, frame.drop("updated_at"), check_row_order=False)
+        gone = cells.drop("shard")[1:]
+        backend.commit(where, [ShardWrite(0, heads[0].version, b"", frame.clear(), gone)])
+        _, found = backend.read(where, [0], cells)
+        assert_frame_equal(found.drop("shard"), frame[:1].drop("updated_at"))
 
     def test_rows_are_removed(self, backend: Backend) -> None:
         backend.register(generation())
