@@ -172,7 +172,8 @@ class Backend(ABC):
         StoreUnavailable
             If the store cannot be reached: nothing was written.
         CommitUncertain
-            If it went away before it answered: some writes may have been made, now or soon.
+            If it went away before it answered, or refused after a part: some writes may have been
+            made, now or soon.
         """
 
     @abstractmethod

@@ -142,9 +142,9 @@ def guarded(nodes: RedisNodes, todo: Sequence[Guarded]) -> list[list[Reply] | No
     StoreUnavailable
         If the server cannot be reached or keys are on their way, and nothing was written.
     CommitUncertain
-        If it went away in the middle: some of it may have been written.
+        If it went away, or refused, in the middle: some of it may have been written.
     StoreError
-        If the server refuses.
+        If the server refuses, and nothing was written.
     """
     shown = nodes.address.shown
     groups = nodes.grouped([each.tag for each in todo])
@@ -180,6 +180,7 @@ def _raise(nodes: RedisNodes, lanes: Sequence[_Lane], *, written: bool) -> None:
             continue
         failure = explained(error, nodes.address.shown)
         uncertain = written or any(each.uncertain for each in lanes)
-        if uncertain and isinstance(failure, StoreUnavailable):
-            raise CommitUncertain(f"{failure}: lost in the middle of a commit") from error
+        if uncertain:
+            middle = "lost" if isinstance(failure, StoreUnavailable) else "refused"
+            raise CommitUncertain(f"{failure}: {middle} in the middle of a commit") from error
         raise failure from error

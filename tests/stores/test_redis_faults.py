@@ -15,6 +15,7 @@ from beaconfold.stores import (
     MergeUncertain,
     SegmentId,
     ShardWrite,
+    StoreLayoutError,
     StoreUnavailable,
     open_store,
 )
@@ -51,6 +52,22 @@ def test_a_lost_answer_is_uncertain(lossy, proxy, lose):
     with pytest.raises(CommitUncertain, match="lost in the middle of a commit"):
         write(store.backend, where, 0, CELLS)
     assert held(direct.backend, where) == (sorted(CELLS) if lose == "reply" else [])
+
+
+def test_a_refusal_after_something_was_written_is_uncertain(redis_server):
+    url = fresh(redis_server)
+    backend = RedisBackend(url)
+    where = backend.register(generation())
+    with redis_server.client() as client:
+        strange = f"{url.partition('=')[2]}:{{0.1}}:head"
+        client.delete(strange)
+        client.set(strange, "somebody else's")
+    writes = [ShardWrite(shard, 0, b"", rows(CELLS)) for shard in range(2)]
+    with pytest.raises(CommitUncertain, match="something else.*: refused in the middle"):
+        backend.commit(where, writes)
+    assert held(backend, where, shards=[0]) == sorted(CELLS)
+    with pytest.raises(StoreLayoutError):
+        backend.commit(where, writes[1:])
 
 
 @pytest.mark.parametrize("lose", ["request", "reply"])
