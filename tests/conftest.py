@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import postgres_server, postgres_url
+from rabbitmq_server import rabbitmq_server
 from redis_servers import redis_cluster, redis_server, valkey_server
 
-__all__ = ["postgres_server", "postgres_url", "redis_cluster", "redis_server", "valkey_server"]
+__all__ = [
+    "postgres_server",
+    "postgres_url",
+    "rabbitmq_server",
+    "redis_cluster",
+    "redis_server",
+    "valkey_server",
+]
 
 settings.register_profile(
     "default",

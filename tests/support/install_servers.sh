@@ -6,6 +6,8 @@ set -eu
 missing() {
     packages=""
     command -v redis-server >/dev/null || packages="$packages redis-server"
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null ||
+        packages="$packages rabbitmq-server"
     for initdb in "$(command -v initdb || true)" /usr/lib/postgresql/*/bin/initdb; do
         [ -x "$initdb" ] && echo "$packages" && return
     done
@@ -26,6 +28,6 @@ fi
 packages=$(missing)
 [ -z "${packages# }" ] || {
     echo "The tests start real servers, and these are missing:$packages" >&2
-    echo "Install them (Homebrew: brew install redis postgresql), or use environment.yml" >&2
+    echo "Install them (Homebrew: brew install redis postgresql rabbitmq), or use environment.yml" >&2
     exit 1
 }
