@@ -7,6 +7,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final
 
@@ -128,3 +129,31 @@ class Content:
                 f"{self._path} ends at byte {position - missing}, but was read up to {position} "
                 "before: it was cut, or another file has taken its place"
             )
+
+
+def length(path: Path) -> int | None:
+    """Count the bytes of a file's content, decompressed; None if it is cut or corrupt.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    if not is_compressed(path):
+        return path.stat().st_size
+    about = path.stat()
+    return _decompressed(str(path), about.st_ino, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _decompressed(path: str, *_version: int) -> int | None:
+    content = Content(path)
+    size = 0
+    try:
+        while piece := content.read(1 << 20):
+            size += len(piece)
+    except SourceUnreadable:
+        return None
+    finally:
+        content.close()
+    return size

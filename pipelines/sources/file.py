@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from ...stores.clock import Clock, SystemClock
-from .content import digest, is_compressed
+from .content import digest, is_compressed, length
 from .file_partition import PREFIX, FilePartition, beginning
-from .followed_file import FollowedFile, length
+from .followed_file import FollowedFile
 from .source import NONE_KNOWN, Source, SourcePartition, SourceUnreadable
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .content import Content, digest
+from .content import Content, digest, length
 from .lines import read_lines
 from .source import Batch, SourcePartition, SourceUnreadable
 
@@ -55,6 +55,15 @@ class FilePartition(SourcePartition):
             "sha256": self.digest,
             "inode": self.inode,
         }
+
+    def finished(self, position: int | None) -> bool:
+        """Tell whether there is nothing to receive: the archive has it up to its end."""
+        if self.recorded < self.prefix:
+            return False  # the archive is to learn by what it is known
+        try:
+            return length(self.path) == (position or 0)
+        except FileNotFoundError:
+            return True
 
     def read(self, position: int | None) -> Iterator[Batch]:
         """Read lines; a position is the number of decompressed bytes before it.

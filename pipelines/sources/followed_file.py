@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 from ...stores.clock import Clock, SystemClock
-from .content import Content, digest, is_compressed
+from .content import digest, is_compressed
 from .file_partition import PREFIX, FilePartition
 from .lines import read_lines
 from .source import Batch, SourceUnreadable
@@ -74,15 +72,6 @@ class FollowedFile(FilePartition):
     def portable(self) -> bool:
         """Whether another process can read it: not while it may move."""
         return False
-
-    def finished(self, position: int | None) -> bool:
-        """Tell whether there is nothing to receive now: all is archived up to that position."""
-        if self.recorded < self.prefix:
-            return False
-        try:
-            return length(self.path) == (position or 0)
-        except OSError:
-            return True
 
     def read(self, position: int | None) -> Iterator[Batch]:
         """Read lines as they come; a position is the number of decompressed bytes before it.
@@ -161,31 +150,3 @@ class _Growing:
                 f"{self.of.path} ends at byte {size}, but was read up to {self.at} before: it was "
                 "cut, or another file that begins alike has taken its place"
             )
-
-
-def length(path: Path) -> int | None:
-    """Count the bytes of a file's content, decompressed; None if it is cut or corrupt.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    """
-    if not is_compressed(path):
-        return path.stat().st_size
-    about = path.stat()
-    return _decompressed(str(path), about.st_ino, about.st_size, about.st_mtime_ns)
-
-
-@lru_cache(maxsize=100_000)
-def _decompressed(path: str, *_version: int) -> int | None:
-    content = Content(path)
-    size = 0
-    try:
-        while piece := content.read(1 << 20):
-            size += len(piece)
-    except SourceUnreadable:
-        return None
-    finally:
-        content.close()
-    return size

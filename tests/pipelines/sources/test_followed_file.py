@@ -14,6 +14,7 @@ from beaconfold.pipelines.receiver import Receiver
 from beaconfold.pipelines.sources import SourceUnreadable, open_source
 from beaconfold.pipelines.sources.file_partition import PREFIX
 from beaconfold.pipelines.sources.followed_file import LINGER, QUIET, SETTLED
+from beaconfold.pipelines.sources.listing import to_receive
 from beaconfold.pipelines.testing import SourceContract
 from beaconfold.stores.clock import ManualClock
 
@@ -48,14 +49,11 @@ class Follower:
         return self.source.partitions(self.archive.sources())
 
     def look(self):
-        for each in self.listed():
-            old = self.receivers.get(each.identity)
-            if (old is None or old.done) and not each.finished(
-                self.archive.position(each.identity)
-            ):
-                self.receivers[each.identity] = Receiver(
-                    each, self.archive, age="20ms", clock=self.clock
-                )
+        received = [name for name, each in self.receivers.items() if not each.done]
+        for each in to_receive(self.source, self.archive, received):
+            self.receivers[each.identity] = Receiver(
+                each, self.archive, age="20ms", clock=self.clock
+            )
         for receiver in self.live():
             receiver.step()
 
