@@ -337,6 +337,22 @@ def test_a_lacking_permission_is_named(postgres_server, postgres_url):
         assert_fit_to_be_shown(refusal.value)
 
 
+def test_a_user_without_temporary_tables_writes_many_rows_too(postgres_url):
+    may = "TEMP ON DATABASE postgres"
+    role = "CREATE ROLE app LOGIN PASSWORD 'pw-of-app'; GRANT CREATE ON DATABASE postgres TO app"
+    sql(postgres_url, role, f"REVOKE {may} FROM PUBLIC")
+    try:
+        backend = PostgresBackend(postgres_url.replace(f"beacons:{PASSWORD}", "app:pw-of-app"))
+        where = backend.register(generation())
+        cells = [(0, f"p{number}", number, None, b"") for number in range(2500)]
+        for _ in range(2):
+            assert write(backend, where, 0, cells)
+        assert held(backend, where) == sorted(cells)
+        backend.close()
+    finally:
+        sql(postgres_url, f"GRANT {may} TO PUBLIC")
+
+
 def test_a_server_that_is_full_is_waited_for(postgres_url):
     with PostgresBackend(postgres_url).server.writing() as connection:
         connection.execute("CREATE ROLE many LOGIN CONNECTION LIMIT 0 PASSWORD 'pw-of-many'")
