@@ -149,6 +149,7 @@ class RedisStreamSource(Source, SourcePartition):
                     seen = _look(connection, self.address.stream, last, count)
                 except (RedisError, OSError) as error:
                     disconnect(connection)
+                    count = _FIRST
                     self._healing.failed(str(error) or type(error).__name__)
                     yield Batch(NOTHING, position)
                     for _ in self._healing.pause():

@@ -1,12 +1,20 @@
 """Redis Streams: the contract on a real server, trimmed and re-made streams, any entries."""
 
+import contextlib
+import random
 import secrets
+import socket
+import subprocess
+import threading
+import time
 
 import pytest
 from lossy_proxy import LossyProxy
-from redis_servers import RedisServer, redis_program
+from redis_servers import RedisServer, free_port, redis_program
 
+from beaconfold.pipelines.archive import Archive
 from beaconfold.pipelines.publishers import PublishFailed, open_publisher
+from beaconfold.pipelines.receiver import Receiver
 from beaconfold.pipelines.sources import SourceUnreadable, open_source
 from beaconfold.pipelines.testing import SourceContract
 
@@ -226,6 +234,88 @@ def test_a_key_of_another_kind_is_said(url, client):
     partition = opened(url)
     next(partition.read(None))
     assert "WRONGTYPE" in partition.health
+
+
+class Cutter:
+    """Passes bytes on, and cuts each connection after so many bytes of replies."""
+
+    def __init__(self, port, limits):
+        self.target, self.limits, self.cuts = ("127.0.0.1", port), limits, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        for limit in self.limits:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.target)
+            for job in ((client, server, None), (server, client, limit)):
+                threading.Thread(target=self.carry, args=job, daemon=True).start()
+
+    def carry(self, source, target, left):
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data[:left])
+                if left is not None and (left := left - len(data)) <= 0:
+                    self.cuts += 1
+                    break
+        except OSError:
+            pass
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+def test_connections_cut_in_the_middle_of_replies(url, server, tmp_path):
+    draw = random.Random(5)
+    limits = [draw.randrange(20_000, 200_000) for _ in range(15)] + [1 << 40]
+    proxy, archive = Cutter(server.port, limits), Archive.open(tmp_path / "archive")
+    bodies = [b"/b.gif?n=%06d" % n for n in range(40_000)]
+    receiver = Receiver(opened(url.replace(str(server.port), str(proxy.port))), archive, age="20ms")
+    receiver.start()
+    with open_publisher(url) as publisher:
+        for n in range(0, len(bodies), 500):
+            publisher.send(bodies[n : n + 500])
+    late = time.monotonic() + 60
+    while sum(archive.header(ref).rows for ref in archive.segments()) < len(bodies):
+        assert time.monotonic() < late
+        time.sleep(0.01)
+    receiver.stop()
+    assert receiver.join(30)
+    proxy.listener.close()
+    assert [raw for ref in archive.segments() for raw in archive.read(ref)["raw"]] == bodies
+    assert proxy.cuts > 3
+
+
+def test_tls_is_spoken_and_certificates_are_checked(tmp_path):
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    port = free_port()
+    options = ["--tls-port", port, "--tls-cert-file", certificate, "--tls-key-file", key]
+    options += ["--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"]
+    server = RedisServer(redis_program(), tmp_path / "data", *map(str, options))
+    try:
+        url = f"rediss-stream://127.0.0.1:{port}/0?stream=tls"
+        with open_publisher(f"{url}&ca={certificate}") as publisher:
+            assert publisher.send([b"1"]) == 1
+        assert read(f"{url}&ca={certificate}", 1)[0] == [b"1"]
+        distrustful = opened(url)
+        next(distrustful.read(None))
+        assert "certificate verify failed" in distrustful.health.lower()
+    finally:
+        server.stop()
 
 
 class TestPublishing:
