@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster
 
 from ..stores import MergeableStore
 from .archive import Archive
+from .receiver_thread import find_partition
 from .shipping import ShippedJob
 
 T = TypeVar("T")
@@ -119,6 +120,24 @@ def check_workers(
             )
 
 
+def check_receivers(client: Client, archive: Archive, url: str, partitions: Sequence[str]) -> None:
+    """Find out before the first beacon whether every worker can receive a source's partitions.
+
+    Raises
+    ------
+    WorkersDiffer
+        There is no worker, one has other versions, or cannot see the archive or the source.
+    """
+    _check_versions(client)
+    found = client.run(_probe_source, archive, url, partitions, on_error="return")
+    for worker, problem in found.items():
+        if problem is not None:
+            raise WorkersDiffer(
+                f"worker {worker} cannot receive: {problem}; every worker has to see the archive "
+                "and the source"
+            )
+
+
 def _check_versions(client: Client) -> None:
     versions = cast("dict[str, Any]", client.get_versions(packages=list(PACKAGES)))
     if not versions["workers"]:
@@ -148,3 +167,9 @@ def _probe(archive: Archive, stores: Sequence[MergeableStore], shipped: ShippedJ
     archive.check()
     for store in stores:
         store.generations()
+
+
+def _probe_source(archive: Archive, url: str, partitions: Sequence[str]) -> None:
+    """Look, on a worker, for the partitions that the driver has found."""
+    for partition in partitions:
+        find_partition(url, partition, archive)

@@ -50,6 +50,10 @@ class ReceiverProgress:
         Where its successor would resume.
     error
         What went wrong last, unless that is over.
+    steps
+        Rises as long as it does anything, be it waiting for beacons: one that hangs stands still.
+    health
+        What is wrong with its source's connection, see `SourcePartition.health`.
     """
 
     partition: str
@@ -61,6 +65,8 @@ class ReceiverProgress:
     pending: int
     position: int | None
     error: str | None
+    steps: int = 0
+    health: str | None = None
 
 
 class Receiver:
@@ -122,6 +128,7 @@ class Receiver:
         self._read_to: int | None = None
         self._error: str | None = None
         self._renew_at = 0.0
+        self._steps = 0
         self._stopping = threading.Event()
         self._drain = True
         self._thread: threading.Thread | None = None
@@ -140,6 +147,8 @@ class Receiver:
             self._buffer.rows,
             self._position,
             self._error,
+            self._steps,
+            self.partition.health,
         )
 
     @property
@@ -198,6 +207,7 @@ class Receiver:
         is a crash anywhere. The steps: ``claimed sealed resumed``, then ``received`` for a batch
         and ``full published acknowledged`` for a segment, ``retrying``, ``ended`` and ``sealed``.
         """
+        self._steps += 1
         try:
             self._breathe()
             return next(self._life, None)

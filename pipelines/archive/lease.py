@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Self
 
 
@@ -73,6 +74,13 @@ class Lease(NamedTuple):
 
 
 def _runs(process: int) -> bool:
+    try:
+        # One that has ended is still listed until its parent asks, which an orphan's may never do.
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:  # gone, or no Linux
+        pass
+    else:
+        return state not in "ZX"
     try:
         os.kill(process, 0)
     except ProcessLookupError:

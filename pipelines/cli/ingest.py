@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from contextlib import nullcontext
 
 import click
 from streamz import Stream
 
 from ..archive import Archive
-from ..receiver import Receiver
+from ..cluster import connect
+from ..nodes.from_beacons import from_beacons
 from ..sources import open_source
+from ..supervisor import Supervisor
 from . import options
 from .display import Status, logging_to, standard_error
 from .ending import LOOK, Ending, ending
@@ -23,6 +24,7 @@ from .signals import stop_on_signals
 @options.archive
 @options.receiving
 @ending
+@options.scheduler
 def ingest(
     source: str,
     archive: str,
@@ -30,6 +32,7 @@ def ingest(
     max_rows: int,
     until_idle: bool,
     during: str | None,
+    scheduler: str | None,
 ) -> None:
     """Receive beacons into an archive, and do nothing else with them.
 
@@ -44,15 +47,18 @@ def ingest(
     console = standard_error()
     with stop_on_signals() as stop, logging_to(console), Status(console) as status:
         open_source(source).partitions()
-        beacons = Stream.from_beacons(
-            source, archive=Archive.open(archive), partition=partition, max_rows=max_rows
-        )
-        for name in beacons.followed:
-            status.say(f"{name} is received by another process")
-        receivers: list[Receiver] = beacons.receivers
-        for receiver in receivers:
-            receiver.start()
-        receive(receivers, Ending(stop, options.seconds(during), until_idle=until_idle), status)
+        opened = Archive.open(archive)
+        with connect(scheduler) if scheduler is not None else nullcontext() as client:
+            beacons: from_beacons = Stream.from_beacons(
+                source, archive=opened, partition=partition, max_rows=max_rows, client=client
+            )
+            for name in beacons.followed:
+                status.say(f"{name} is received by another process")
+            beacons.start_receiving()
+            end = Ending(stop, options.seconds(during), until_idle=until_idle)
+            receive(beacons.supervisor, end, status)
+            beacons.supervisor.close()
+    receivers = beacons.receivers
     rows, segments = (sum(getattr(r.progress, name) for r in receivers) for name in _COUNTS)
     text = f"{rows:,} beacons in {segments} segments" if rows else "nothing that was not there"
     click.echo(f"received {text}, from {len(receivers)} source partitions")
@@ -64,19 +70,18 @@ def ingest(
 _COUNTS = ("rows", "segments")
 
 
-def receive(receivers: Sequence[Receiver], end: Ending, status: Status) -> None:
+def receive(supervisor: Supervisor, end: Ending, status: Status) -> None:
     """Watch receivers until they are to end, and let them publish what they hold."""
     asked = False
-    while not all(receiver.done for receiver in receivers):
-        progress = [receiver.progress for receiver in receivers]
+    while not supervisor.done:
+        progress = [each.progress for each in supervisor.supervised]
         received = sum(each.rows for each in progress)
         pending = sum(each.pending for each in progress)
-        states = sorted({each.state for each in progress})
-        status.show(f"received {received:,} beacons ({', '.join(states)})")
+        states = [each.status for each in supervisor.supervised]
+        ailing = [str(each) for each in states if each.ailing]
+        shown = "; ".join(ailing) or ", ".join(sorted({each.state for each in states}))
+        status.show(f"received {received:,} beacons ({shown})")
         if not asked and end.reached(received=received, pending=pending, waiting=True):
             asked = True
-            for receiver in receivers:
-                receiver.stop()
-        time.sleep(LOOK)
-    for receiver in receivers:
-        receiver.join()
+            supervisor.stop()
+        supervisor.join(LOOK)

@@ -155,6 +155,13 @@ receiving = together(
     ),
 )
 
+scheduler = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default=setting("scheduler"),
+    help="Receive on the workers of this Dask cluster, tcp://host:8786; else in this process.",
+)
+
 computing = together(
     click.option(
         "--scheduler",

@@ -78,7 +78,7 @@ def run(
                 max_rows=max_rows,
             ) as running,
         ):
-            follows = bool(running.source.followed) or (source is None and not until_idle)
+            follows = source is None and not until_idle
             for name in running.source.followed:
                 status.say(f"{name} is received by another process: following the archive")
             try:
@@ -110,12 +110,11 @@ def watch(run: StreamRun, end: Ending, status: Status, *, follows: bool) -> Stre
         if end.reached(
             received=progress.received + progress.merged.merged_segments,
             pending=progress.backlog,
-            waiting=follows or not run.finished,
+            waiting=follows or bool(run.source.followed) or not run.finished,
         ):
             break
         time.sleep(LOOK)
-    for receiver in run.source.receivers:
-        receiver.stop()
+    run.source.supervisor.stop()
     while not run.finished or (not run.failed and run.progress().backlog):
         status.show(f"finishing: {run.progress()}")
         time.sleep(LOOK)

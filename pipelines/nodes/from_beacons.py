@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from distributed import Client
 from streamz import Source, Stream
 from streamz.core import sync
 from tornado.ioloop import IOLoop
@@ -17,10 +20,12 @@ from ...stores import Ledger, Seal, SegmentId
 from ...stores.clock import Clock, SystemClock
 from ..archive import Archive, SegmentRef
 from ..chunks import chunks
-from ..cluster import check_workers
+from ..cluster import check_receivers, check_workers
 from ..gaps import gaps, warning
-from ..receiver import Receiver
+from ..receiver_actor import Actors
+from ..receiver_thread import Threads
 from ..sources import SourcePartition, open_source
+from ..supervisor import Posts, ReceiverStatus, Supervised, Supervisor
 from .aggregate_by_key import aggregate_by_key
 from .references import Segments
 from .store import store
@@ -50,11 +55,14 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         Beacons in a segment, at most.
     poll
         Seconds between two looks at the archive when nothing announces a segment.
+    client
+        Receive on the workers of this Dask cluster; None: in threads of this process, as always
+        with a source that is this process's own, such as standard input.
 
     Attributes
     ----------
-    receivers
-        Those of this graph, one a source partition.
+    supervisor
+        Keeps the receivers alive: see `Supervisor`.
     backlog
         Segments that were published and not emitted yet, at the last look.
 
@@ -81,19 +89,24 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         partition: str = "1s",
         max_rows: int = 100_000,
         poll: float = 1.0,
+        client: Client | None = None,
         clock: Clock | None = None,
         start: bool = False,
         **kwargs: Any,
     ) -> None:
         self.archive = Archive.open(archive) if isinstance(archive, str) else archive
         self.poll, self.clock = poll, clock or SystemClock()
-        self.receivers: list[Receiver] = []
         self.backlog = 0
-        self._partition, self._max_rows = partition, max_rows
-        self._followed: dict[str, SourcePartition] = {}
+        self._url, self._partition, self._max_rows = url, partition, max_rows
+        self._partitions: dict[str, SourcePartition] = {}
         if url is not None:
             of_source = open_source(url, clock=self.clock).partitions(self.archive.sources())
-            self._followed = {each.identity: each for each in of_source}
+            self._partitions = {each.identity: each for each in of_source}
+        portable = all(each.portable for each in self._partitions.values())
+        self._client = client if portable and url is not None else None
+        self._topic = f"beaconfold-{uuid.uuid4().hex}"
+        self.supervisor = Supervisor(self._posts(), self.archive, clock=self.clock)
+        self._followed = list(self._partitions)
         self._take_over()
         self._taken, self._sealed = Ledger(), set[Seal]()
         self._taking = threading.Lock()
@@ -108,24 +121,37 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         """Source partitions that another process receives."""
         return list(self._followed)
 
-    def _take_over(self) -> list[Receiver]:
+    @property
+    def receivers(self) -> list[Supervised]:
+        """Source partitions that this graph receives."""
+        return list(self.supervisor.supervised)
+
+    def _posts(self) -> Posts:
+        url = self._url or ""
+        settings: dict[str, Any] = {"age": self._partition, "max_rows": self._max_rows}
+        if self._client is not None:
+            return Actors(self._client, absolute(url), self.archive, topic=self._topic, **settings)
+        return Threads(
+            url,
+            self._partitions,
+            self.archive,
+            clock=self.clock,
+            on_publish=lambda _ref: self._wake(),
+            **settings,
+        )
+
+    def _take_over(self) -> list[Supervised]:
         """Receive what nobody else is receiving, or no longer: leases run out."""
         new = []
-        for name, partition in list(self._followed.items()):
+        for name, latest in {each.name: each for each in self.receivers}.items():
+            if latest.state == "fenced" and name not in self._followed:
+                self._followed.append(name)
+        for name in self.followed:
             lease = self.archive.lease(name)
             if lease is not None and lease.live(self.clock.now()):
                 continue
-            del self._followed[name]
-            receiver = Receiver(
-                partition,
-                self.archive,
-                age=self._partition,
-                max_rows=self._max_rows,
-                clock=self.clock,
-                on_publish=lambda _ref: self._wake(),
-            )
-            new.append(receiver)
-        self.receivers += new
+            self._followed.remove(name)
+            new.append(self.supervisor.add(name, finite=self._partitions[name].finite))
         return new
 
     def start(self) -> None:
@@ -157,10 +183,23 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         for ledger, _ in self._done:
             if lost := gaps(self.archive, ledger):
                 log.warning("%s", warning(lost))
-        for receiver in self.receivers:
-            receiver.start()
+        self.start_receiving()
         self._ended.clear()
         super().start()
+
+    def start_receiving(self) -> None:
+        """Start the receivers only: nothing is emitted.
+
+        Raises
+        ------
+        WorkersDiffer
+            A worker cannot receive.
+        """
+        if self._client is not None:
+            url = absolute(self._url or "")
+            check_receivers(self._client, self.archive, url, list(self._partitions))
+            self._client.subscribe_topic(self._topic, lambda _event: self._wake())
+        self.supervisor.start()
 
     async def run(self) -> None:
         """Emit what the archive has, then wait for a hint or for the next look."""
@@ -170,9 +209,8 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
                 self._hint.clear()
                 try:
                     await self._emit_pending()
-                    for receiver in await asyncio.to_thread(self._take_over):
-                        log.warning("receiving %s: its lease ran out", receiver.progress.partition)
-                        receiver.start()
+                    for taken in await asyncio.to_thread(self._take_over):
+                        log.warning("receiving %s: its lease ran out", taken.name)
                 except OSError as error:
                     log.warning("the archive cannot be read: %s; trying again", error)
                 try:
@@ -185,30 +223,46 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         finally:
             self._ended.set()
 
-    def stop_receiving(self, *, wait_for_the_end: bool = False) -> None:
+    def stop_receiving(
+        self, *, wait_for_the_end: bool = False, timeout: float | None = None
+    ) -> list[ReceiverStatus]:
         """Stop the receivers: each publishes what it holds.
 
         Parameters
         ----------
         wait_for_the_end
             Let sources that end by themselves come to their end.
+        timeout
+            Seconds to wait, at most.
+
+        Returns
+        -------
+        list[ReceiverStatus]
+            Those that had not come to their end by then, and were let go of: what they held is not
+            published, nor acknowledged.
 
         Raises
         ------
         ArchiveChanged, SourceUnreadable
             What made a receiver fail; what it had received by then is published.
         """
-        for receiver in self.receivers:
-            if not (wait_for_the_end and receiver.finite):
-                receiver.stop()
-        for receiver in self.receivers:
-            receiver.join()
-        for receiver in self.receivers:
-            if receiver.failure is not None:
-                raise receiver.failure
+        self._followed.clear()
+        self.supervisor.stop(wait_for_the_end=wait_for_the_end)
+        self.supervisor.join(timeout)
+        left = [each.status for each in self.receivers if not each.done]
+        self.supervisor.close()
+        if self._client is not None and self._client.status == "running":
+            self._client.unsubscribe_topic(self._topic)
+        for each in self.receivers:
+            if each.failure is not None:
+                raise each.failure
+        return left
 
     def drain(self) -> None:
-        """Receive to the end, or stop a source that has none, and wait until all is merged."""
+        """Receive to the end, or stop a source that has none, and wait until all is merged.
+
+        However long that takes: while the archive cannot be written, say.
+        """
         self.start()
         try:
             self.stop_receiving(wait_for_the_end=True)
@@ -260,6 +314,15 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     def _wake(self) -> None:
         if self._hint is not None:
             self.loop.add_callback(self._hint.set)
+
+
+def absolute(url: str) -> str:
+    """Make a relative path absolute, as a worker's folder may be another one.
+
+    >>> absolute("synthetic://?rate=5"), absolute("/var/log/*.gz")
+    ('synthetic://?rate=5', '/var/log/*.gz')
+    """
+    return url if "://" in url else str(Path.cwd() / url)
 
 
 @cache

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from distributed import Client
 from streamz import Stream
@@ -22,8 +22,12 @@ from ..nodes.aggregate_by_key import aggregate_by_key
 from ..nodes.from_beacons import from_beacons
 from ..nodes.store import store as store_node
 from ..progress import BatchProgress
+from ..supervisor import ReceiverStatus
 
 log = logging.getLogger(__name__)
+
+CLOSE: Final = 20.0
+"""Seconds that receivers have to publish what they hold when a run is closed."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class StreamProgress:
     """Segments published and not yet merged."""
     merged: BatchProgress
     """All that this run has merged so far."""
-    receivers: tuple[tuple[str, str], ...]
-    """Source partitions received by this run, and the state of each."""
+    receivers: tuple[ReceiverStatus, ...]
+    """How each source partition of this run is received."""
     retries: int
     seconds: float
 
@@ -52,7 +56,7 @@ class StreamProgress:
             text += f", {merged.num_rejected_rows:,} in quarantine"
         if merged.poison:
             text += f", {len(merged.poison)} poison segments set aside"
-        return text
+        return "; ".join([text, *(str(each) for each in self.receivers if each.ailing)])
 
     def _repr_html_(self) -> str:
         rows = {
@@ -61,7 +65,7 @@ class StreamProgress:
             f"{self.merged.merged_segments} segments",
             "waiting": f"{self.backlog} segments",
             "quarantine": f"{self.merged.num_rejected_rows:,} beacons",
-            "receivers": ", ".join(f"{name}: {state}" for name, state in self.receivers) or "none",
+            "receivers": "; ".join(map(str, self.receivers)) or "none",
         }
         cells = "".join(
             f"<tr><th style='text-align:left'>{name}</th><td>{html.escape(value)}</td></tr>"
@@ -96,7 +100,7 @@ class StreamRun:
             sum(receiver.progress.rows for receiver in self.source.receivers),
             self.source.backlog + self._hop.under_way,
             merged,
-            tuple((r.progress.partition, r.progress.state) for r in self.source.receivers),
+            tuple(receiver.status for receiver in self.source.receivers),
             self._hop.retries,
             time.monotonic() - self._began,
         )
@@ -127,13 +131,16 @@ class StreamRun:
     def close(self) -> None:
         """Stop cleanly: publish what the receivers hold, and finish the batches under way.
 
-        What is published and not merged stays in the archive, for the next run.
+        What is published and not merged stays in the archive, for the next run. A receiver that
+        does not come to its end in time, as it cannot write the archive, is let go of: what it held
+        is logged, and received again by the next run where the source can.
         """
         if self._closed:
             return
         self._closed = True
         try:
-            self.source.stop_receiving()
+            for left in self.source.stop_receiving(timeout=CLOSE):
+                log.warning("%d beacons were not published: %s", left.pending, left)
         finally:
             self.source.stop()
             self._hop.give_up()
@@ -185,7 +192,7 @@ def stream(
     source
         URL of the source; None: follow the archive that other processes fill.
     client
-        Fold and merge on this Dask cluster; None: in this process.
+        Receive, fold and merge on the workers of this Dask cluster; None: in this process.
     partition
         Width in time of a segment.
     max_rows
@@ -217,7 +224,13 @@ def stream(
     """
     store = open_store(store) if isinstance(store, str) else store
     beacons: from_beacons = Stream.from_beacons(
-        source, archive=archive, partition=partition, max_rows=max_rows, poll=poll, clock=clock
+        source,
+        archive=archive,
+        partition=partition,
+        max_rows=max_rows,
+        poll=poll,
+        client=client,
+        clock=clock,
     )
     hop = beacons.aggregate_by_key(job, client=client, window=window)
     graph = hop.store(store)

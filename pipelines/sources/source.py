@@ -50,6 +50,11 @@ class SourcePartition(ABC):
         return True
 
     @property
+    def portable(self) -> bool:
+        """Whether any process, on any machine that reaches it, can open it by its URL."""
+        return True
+
+    @property
     @abstractmethod
     def identity(self) -> str:
         """Name of the partition in the archive: stable, a safe file name, no credentials."""

@@ -46,6 +46,11 @@ class StdinSource(Source, SourcePartition):
         return [self]
 
     @property
+    def portable(self) -> bool:
+        """It is this process's own."""
+        return False
+
+    @property
     def identity(self) -> str:
         """Name of the partition in the archive."""
         return f"stdin-{self.incarnation}"

@@ -346,6 +346,18 @@ class TestLeases:
         assert not lease.live(NOON - timedelta(seconds=1))
         assert lease._replace(host="elsewhere").live(NOON - timedelta(seconds=1))
 
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+    def test_a_process_that_has_ended_and_nobody_asks_after_is_dead(self):
+        import os
+        import subprocess
+        import sys
+
+        with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as ended:
+            assert ended.stdout.read() == b""
+            os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+            lease = Lease.mine("clicks", 1, NOON)._replace(process=ended.pid)
+            assert not lease.live(NOON - timedelta(seconds=1))
+
     def test_only_its_holder_releases_it(self, archive):
         archive.renew(Lease.mine("clicks", 2, NOON))
         archive.release("clicks", 1)
