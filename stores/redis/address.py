@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from redis.connection import ConnectionPool, parse_url
+from redis.exceptions import RedisError
 
 from ..urls import redacted
 
@@ -76,27 +77,36 @@ class RedisAddress:
             if parts.scheme == "unix":
                 path = quote(str(Path(unquote(path)).absolute()))
                 url = url.replace(f"{parts.netloc}{parts.path}", f"{parts.netloc}{path}", 1)
-            address = f"{parts.scheme}://{parts.netloc}{path}?{urlencode(query)}"
-            self.options: dict[str, Any] = {
-                **PATIENCE,
-                "max_connections": MANY,
-                **parse_url(address),
-                "protocol": 2,
-                "decode_responses": False,
-            }
+            place = f"{parts.scheme}://{parts.netloc}{path}"
+            parse_url(place)
+            valid = all(name.isidentifier() for name in query)
         except ValueError:
-            # The cause is left out: it may quote a part of the password.
+            valid = False
+        if not valid:  # why is left out: it may quote a part of the password
             raise ValueError(
                 f"{self.shown} is no valid URL: write special characters of user and password "
                 "as %XX, and the port as a number"
-            ) from None
-        try:
-            ConnectionPool(**self.options).make_connection()
-        except TypeError as error:
-            name = str(error).rpartition(" ")[2]
-            raise ValueError(f"{self.shown}: redis-py knows no setting {name}") from None
+            )
+        for name, value in query.items():
+            self._check(f"{parts.scheme}://?{urlencode({name: value})}", name)
+        self.options: dict[str, Any] = {
+            **PATIENCE,
+            "max_connections": MANY,
+            **parse_url(f"{place}?{urlencode(query)}"),
+            "protocol": 2,
+            "decode_responses": False,
+        }
         self.url = url
         if not re.fullmatch(r"[A-Za-z0-9._:-]+", self.namespace):
             raise ValueError(f"{self.shown}: a namespace has letters, digits and . _ : - only")
         if self.cluster and self.options.get("db"):
             raise ValueError(f"{self.shown}: a cluster has one database only, number 0")
+
+    def _check(self, url: str, name: str) -> None:
+        """Find out whether redis-py takes a setting with its value."""
+        try:
+            ConnectionPool.from_url(url).make_connection()
+        except TypeError:
+            raise ValueError(f"{self.shown}: redis-py knows no setting {name} here") from None
+        except (ValueError, RedisError):
+            raise ValueError(f"{self.shown}: the setting {name} cannot have this value") from None

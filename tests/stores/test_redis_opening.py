@@ -31,7 +31,12 @@ def address(server, **options):
     [
         ("redis://me:pa55word@host:port/0", r"redis://me:\*\*\*@host.*is no valid URL"),
         ("redis://me:pa55word#@host/0", "is no valid URL"),
-        ("redis://me:pa55word@host/0?db=many", "is no valid URL"),
+        ("redis://me:pa?55word@host/0", "is no valid URL"),
+        ("redis://me:pa55word@host/0?db=many", "the setting db cannot have this value"),
+        ("redis://me:pa55word@host?max_connections=abc", "the setting max_connections cannot"),
+        ("redis://me:pa55word@host?max_connections=-1", "the setting max_connections cannot"),
+        ("rediss://me:pa55word@host?ssl_cert_reqs=bogus", "the setting ssl_cert_reqs cannot"),
+        ("redis://me:pa55word@host?ssl_cert_reqs=none", "no setting ssl_cert_reqs here"),
         ("redis://me:pa55word@host/0?namespace=a{b}", "letters, digits"),
         ("redis+cluster://me:pa55word@host/3", "a cluster has one database only"),
     ],
