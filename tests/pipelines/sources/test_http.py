@@ -532,3 +532,24 @@ def test_a_page_in_a_browser(running, tmp_path):
         site.server_close()
     counts = Counter(beacon for beacon in running.beacons if b"via" in beacon)
     assert counts == Counter(VIA)
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_snowplow_s_tracker(running, method):
+    snowplow = pytest.importorskip("snowplow_tracker")
+    sent, failed = [], []
+    emitter = snowplow.Emitter(
+        *(HOST, "http", running.address[1], method),
+        batch_size=3,
+        on_success=sent.extend,
+        on_failure=lambda _count, events: failed.extend(events),
+    )
+    tracker = snowplow.Tracker("tests", emitter)
+    for number in range(3):
+        tracker.track(snowplow.PageView(f"https://shop.example/{method}/{number}"))
+    assert (len(sent), failed) == (3, [])
+    beacons = [b for b in running.beacons if b"shop.example" in b and method.encode() in b]
+    assert len(beacons) == 3
+    assert all(
+        beacon.startswith(b"/i?e=pv&" if method == "get" else b'{"e":"pv"') for beacon in beacons
+    )
