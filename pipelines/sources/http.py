@@ -107,12 +107,17 @@ class HttpSource(Source, SourcePartition):
         return False
 
     @property
+    def portable(self) -> bool:
+        """It listens where it was started: clients would not find it on another machine."""
+        return False
+
+    @property
     def identity(self) -> str:
         """Name of the partition in the archive."""
         return "http-" + (self.name or _UNSAFE.sub("_", f"{self.host}-{self.port}"))
 
     @property
-    def partition(self) -> str:
+    def age(self) -> str:
         """How long a beacon waits to be published, unless the user says otherwise."""
         return PARTITION
 
@@ -132,6 +137,8 @@ class HttpSource(Source, SourcePartition):
 
     def read(self, position: int | None) -> Iterator[Batch]:
         """Listen, and hand over what comes; a position counts the requests before it."""
+        if self._run is not None:
+            self._run.close()  # a reader that hangs has not; else the port would never be free
         run = self._run = _Run(self, position or 0)
         try:
             yield from run.batches()
@@ -178,7 +185,7 @@ class _Run:
 
     def batches(self) -> Iterator[Batch]:
         while True:
-            while self._server is None or not self._server.alive:
+            while not self._closed and (self._server is None or not self._server.alive):
                 yield from self._listen()
             # Requests come one by one; a frame for each would cost more than all the rest.
             waits = NAP if not self.backlog.waiting else _PACE
@@ -204,7 +211,7 @@ class _Run:
     def close(self) -> None:
         """Listen no more; what was handed over is answered for when it is acknowledged."""
         self._closed = True
-        dropped = self.backlog.close()
+        dropped = self.backlog.close()  # asked twice it does nothing
         if self._server is None:
             return
         self._server.call(_settle, dropped, False)

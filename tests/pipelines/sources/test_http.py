@@ -370,6 +370,30 @@ class TestTrouble:
                 assert source.health is None
                 assert httpx.get(f"http://{HOST}:{port}/b.gif?n=1").status_code == 200
 
+    def test_a_second_reader_takes_over_from_one_that_hangs(self):
+        source = HttpSource.of(f"{HOST}:{free_port()}", "wait=200ms")
+        hanging = source.read(None)
+        with socket.socket() as client, socket.socket() as late:
+            next(hanging)
+            client.settimeout(30)
+            client.connect(source.address)
+            client.sendall(b"GET /b.gif?n=1 " + HEAD + b"\r\n")
+            assert next(batch for batch in hanging if batch.frame.height).position == 1
+            reader = source.read(1)
+            next(batch for batch in reader if source.address is not None)
+            late.settimeout(30)
+            late.connect(source.address)
+            late.sendall(b"GET /b.gif?n=2 " + HEAD + b"\r\n")
+            batch = next(batch for batch in reader if batch.frame.height)
+            assert batch.frame.select("raw", "offset").rows() == [(b"/b.gif?n=2", 1)]
+            source.acknowledge(batch.position)
+            assert late.recv(100).startswith(b"HTTP/1.1 200")
+            assert client.recv(100).startswith(b"HTTP/1.1 503")
+            assert next(hanging).frame.is_empty()
+            hanging.close()
+            assert source.address is not None
+            reader.close()
+
     def test_two_collectors_do_not_share_a_port(self, running, tmp_path):
         source = HttpSource.of(f"{HOST}:{running.address[1]}", "")
         with receiving(source, Archive.open(tmp_path / "archive")):
