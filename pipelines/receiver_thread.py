@@ -58,7 +58,7 @@ class Threads:
         *,
         age: str | timedelta,
         max_rows: int,
-        clock: Clock,
+        clock: Clock | None = None,
         on_publish: Callable[[SegmentRef], object] | None = None,
     ) -> None:
         self._url, self._archive, self._clock = url, archive, clock

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
 from ..stores.clock import Clock, SystemClock
 from .archive import Archive, ArchiveChanged
 from .published import Tally
-from .receiver import ReceiverProgress
 from .retry import SchedulerLost
 from .sources import SourceUnreadable
+from .supervised import Post, Posts, Supervised
 
 LOOK: Final = 0.1
 """Seconds between two looks at the receivers."""
@@ -24,156 +23,13 @@ LOOK: Final = 0.1
 FINAL: Final = (ArchiveChanged, SourceUnreadable, SchedulerLost)
 """What a successor would only meet again: it ends a receiver for good."""
 
-_WELL = frozenset({"new", "starting", "receiving", "finished", "stopped"})
+OFTEN: Final = 3
+"""How many more deaths are borne of receivers that do their work, if never for long."""
+
 _SEALED = frozenset({"receiving", "finished", "stopped"})
 """States in which a receiver has sealed its predecessors."""
 
 _log = logging.getLogger(__name__)
-
-
-class Post(Protocol):
-    """A receiver at work: in a thread of this process, or on a worker. No method blocks."""
-
-    @property
-    def worker(self) -> str | None:
-        """Address of the worker that it is on; None: this process."""
-
-    @property
-    def failure(self) -> Exception | None:
-        """What ended it, if an exception did."""
-
-    def look(self) -> ReceiverProgress:
-        """Tell where it stood when last heard of.
-
-        Raises
-        ------
-        Exception
-            It is lost.
-        """
-
-    def stop(self, *, drain: bool = True) -> None:
-        """Ask it to come to an end, see `Receiver.stop`."""
-
-    def abandon(self) -> None:
-        """Let go of it, dead or not; what it still does is fenced off by its successor."""
-
-
-class Posts(Protocol):
-    """Where receivers can be put to work."""
-
-    def workers(self) -> Sequence[str | None]:
-        """Tell where; nowhere, at times.
-
-        Raises
-        ------
-        SchedulerLost
-            Nowhere any more.
-        """
-
-    def start(self, partition: str, worker: str | None) -> Post:
-        """Put a receiver to work; returns at once."""
-
-
-@dataclass(frozen=True)
-class ReceiverStatus:
-    """How a source partition is received.
-
-    Attributes
-    ----------
-    partition
-        Its name.
-    state
-        Of its receiver, see `ReceiverProgress`; or ``restarting``, ``waiting for a worker``,
-        ``given up``: it has died too often, and is tried again only now and then; ``lost``: it
-        died while it was to stop.
-    worker
-        Where it is received; None: in this process.
-    restarts
-        How often it was started again.
-    health
-        What is wrong with the connection to the source.
-    error
-        What went wrong last.
-    pending
-        Beacons held and not published yet.
-    """
-
-    partition: str
-    state: str
-    worker: str | None
-    restarts: int
-    health: str | None
-    error: str | None
-    pending: int
-
-    @property
-    def ailing(self) -> bool:
-        """Whether something is wrong with it."""
-        return self.health is not None or self.state not in _WELL
-
-    def __str__(self) -> str:
-        text = f"{self.partition}: {self.state}"
-        if self.worker is not None:
-            text += f" on {self.worker}"
-        if self.restarts:
-            text += f", restarts: {self.restarts}"
-        return ", ".join([text, *(each for each in (self.health, self.error) if each)])
-
-
-@dataclass
-class Supervised:
-    """A source partition, and its receivers one after the other.
-
-    Attributes
-    ----------
-    state
-        See `ReceiverStatus`.
-    done
-        True once it has come to its end.
-    failure
-        What ended it for good, if something did.
-
-    The others are the supervisor's notes.
-    """
-
-    name: str
-    finite: bool
-    tally: Tally
-    state: str = "new"
-    done: bool = False
-    failure: Exception | None = None
-    restarts: int = 0
-    error: str | None = None
-    worker: str | None = None
-    post: Post | None = None
-    last: ReceiverProgress | None = None
-    unsettled: bool = False
-    deaths: deque[float] = field(default_factory=deque)
-    steps: int = -1
-    moved: float = 0.0
-    due: float = 0.0
-    started: float = 0.0
-    trial: bool = False
-    ending: bool = False
-    stopping: bool = False
-
-    @property
-    def progress(self) -> ReceiverProgress:
-        """Where it stands: of the present receiver, but rows, bytes and segments are of all."""
-        last = self.last or ReceiverProgress(self.name, "new", 0, 0, 0, 0, 0, None, None)
-        rows, size, segments = self.tally.total
-        return replace(last, rows=rows, bytes=size, segments=segments)
-
-    @property
-    def status(self) -> ReceiverStatus:
-        """How it is received."""
-        last = self.last if self.post is not None or self.done else None
-        health = last.health if last is not None and not self.done else None
-        error = (last.error if last is not None else None) or self.error
-        pending = last.pending if last is not None else 0
-        return ReceiverStatus(
-            self.name, self.state, self.worker, self.restarts, health, error, pending
-        )
 
 
 class Supervisor:
@@ -193,7 +49,8 @@ class Supervisor:
     silence
         Seconds without a step after which a receiver hangs.
     restarts, within
-        So many deaths within so many seconds are borne; one more is the alarm.
+        So many deaths within so many seconds are borne, one after the other, of receivers that
+        had published nothing; and `OFTEN` times as many of whichever. One more is the alarm.
     again
         Seconds until it is tried again after the alarm.
     first, most
@@ -209,6 +66,22 @@ class Supervisor:
         The source partitions, in order of their adding.
     silence
         As given; it may be changed.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from beaconfold.pipelines.receiver_thread import Threads
+    >>> from beaconfold.pipelines.sources import open_source
+    >>> url, archive = "synthetic://?rate=0&count=1000", Archive.open(mkdtemp())
+    >>> (partition,) = open_source(url).partitions()
+    >>> name = partition.identity
+    >>> here = Threads(url, {name: partition}, archive, age="1s", max_rows=100_000)
+    >>> supervisor = Supervisor(here, archive)
+    >>> one = supervisor.add(name, finite=partition.finite)
+    >>> supervisor.start()
+    >>> supervisor.join(), one.status.state, one.progress.rows
+    (True, 'finished', 1000)
+    >>> supervisor.close()
     """
 
     def __init__(
@@ -303,8 +176,7 @@ class Supervisor:
         with self._looked:
             found = {each.name: each for each in self.supervised}[name]
             found.due = self._clock.monotonic()
-            found.deaths.clear()
-            found.trial = False
+            self._forget(found)
 
     def look(self) -> None:
         """Look at every receiver once, and do what is to be done."""
@@ -363,8 +235,8 @@ class Supervisor:
             self._died(one, f"it has not moved for {now - one.moved:.0f} s")
             return
         if one.deaths and now - one.started >= self._within:
-            one.deaths.clear()
-            one.trial, one.error = False, None
+            self._forget(one)
+            one.error = None
 
     def _begin(self, one: Supervised) -> None:
         now = self._clock.monotonic()
@@ -408,23 +280,32 @@ class Supervisor:
             with suppress(Exception):
                 one.post.abandon()
             one.post = None
+        if one.last is not None and one.last.segments:
+            one.in_vain.clear()
         one.last, one.unsettled = None, True
         one.error = reason
-        while one.deaths and one.deaths[0] <= now - self._within:
-            one.deaths.popleft()
-        one.deaths.append(now)
+        for deaths in (one.deaths, one.in_vain):
+            while deaths and deaths[0] <= now - self._within:
+                deaths.popleft()
+            deaths.append(now)
+        too_often = len(one.in_vain) > self._restarts or len(one.deaths) > OFTEN * self._restarts
         if one.stopping:
             _log.warning("the receiver of %s died while it was to stop: %s", one.name, reason)
             self._settle(one, None)
             self._end(one, "lost")
-        elif one.trial or len(one.deaths) > self._restarts:
+        elif one.trial or too_often:
             one.state, one.trial, one.due = "given up", True, now + self._again
             text = f"{one.name} is not received any more: its receiver has died too often"
             _log.error("%s: %s; trying again in %.0f s", text, reason, self._again)
         else:
-            most = min(self._most, self._first * 2.0 ** (len(one.deaths) - 1))
+            most = min(self._most, self._first * 2.0 ** (len(one.in_vain) - 1))
             one.state, one.due = "restarting", now + self._jitter(0.0, most)
             _log.warning("the receiver of %s died: %s", one.name, reason)
+
+    def _forget(self, one: Supervised) -> None:
+        one.deaths.clear()
+        one.in_vain.clear()
+        one.trial = False
 
     def _settle(self, one: Supervised, before: int | None) -> None:
         with suppress(OSError, ValueError):  # else with the next look

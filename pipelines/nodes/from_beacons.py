@@ -25,7 +25,8 @@ from ..gaps import gaps, warning
 from ..receiver_actor import Actors
 from ..receiver_thread import Threads
 from ..sources import SourcePartition, open_source
-from ..supervisor import Posts, ReceiverStatus, Supervised, Supervisor
+from ..supervised import Posts, ReceiverStatus, Supervised
+from ..supervisor import Supervisor
 from .aggregate_by_key import aggregate_by_key
 from .references import Segments
 from .store import store
@@ -107,7 +108,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         self._topic = f"beaconfold-{uuid.uuid4().hex}"
         self.supervisor = Supervisor(self._posts(), self.archive, clock=self.clock)
         self._followed = list(self._partitions)
-        self._take_over()
+        self.take_over()
         self._taken, self._sealed = Ledger(), set[Seal]()
         self._taking = threading.Lock()
         self._hint: asyncio.Event | None = None
@@ -140,7 +141,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             **settings,
         )
 
-    def _take_over(self) -> list[Supervised]:
+    def take_over(self) -> list[Supervised]:
         """Receive what nobody else is receiving, or no longer: leases run out."""
         new = []
         for name, latest in {each.name: each for each in self.receivers}.items():
@@ -209,7 +210,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
                 self._hint.clear()
                 try:
                     await self._emit_pending()
-                    for taken in await asyncio.to_thread(self._take_over):
+                    for taken in await asyncio.to_thread(self.take_over):
                         log.warning("receiving %s: its lease ran out", taken.name)
                 except OSError as error:
                     log.warning("the archive cannot be read: %s; trying again", error)

@@ -22,7 +22,7 @@ from ..nodes.aggregate_by_key import aggregate_by_key
 from ..nodes.from_beacons import from_beacons
 from ..nodes.store import store as store_node
 from ..progress import BatchProgress
-from ..supervisor import ReceiverStatus
+from ..supervised import ReceiverStatus
 
 log = logging.getLogger(__name__)
 

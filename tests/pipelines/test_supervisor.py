@@ -192,6 +192,25 @@ def test_too_many_deaths_are_an_alarm_and_no_hot_loop(posts, clock, caplog):
     assert one.state == "restarting"
 
 
+def test_receivers_that_do_their_work_may_die_more_often_and_are_replaced_at_once(posts, clock):
+    supervisor = Supervisor(posts, clock=clock, restarts=3, jitter=lambda _low, high: high)
+    one = supervisor.add("clicks")
+    supervisor.look()
+    for _ in range(9):
+        posts.started[-1].becomes(segments=1)
+        supervisor.look()
+        posts.started[-1].lost = OSError("killed")
+        supervisor.look()
+        assert (one.state, one.due - clock.monotonic()) == ("restarting", 0.5)
+        clock.advance(0.5)
+        supervisor.look()
+    posts.started[-1].becomes(segments=1)
+    supervisor.look()
+    posts.started[-1].lost = OSError("killed")
+    supervisor.look()
+    assert one.state == "given up"
+
+
 def test_deaths_long_ago_do_not_count(posts, clock):
     supervisor = Supervisor(posts, clock=clock, restarts=2, within=60)
     one = supervisor.add("clicks")
