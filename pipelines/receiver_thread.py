@@ -45,7 +45,7 @@ class Threads:
     url
         Of the source: a successor reads it through a connection of its own.
     partitions
-        The source's, by name.
+        The source's, by name; more may be added later.
     archive, age, max_rows, clock, on_publish
         See `Receiver`.
     """
@@ -64,7 +64,7 @@ class Threads:
         self._url, self._archive, self._clock = url, archive, clock
         self._age, self._max_rows, self._on_publish = age, max_rows, on_publish
         self._fresh = dict(partitions)
-        self._partitions = dict(partitions)
+        self._partitions = partitions
 
     def workers(self) -> Sequence[None]:
         """Tell where: here."""

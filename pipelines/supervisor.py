@@ -17,6 +17,9 @@ from .retry import SchedulerLost
 from .sources import SourceUnreadable
 from .supervised import Post, Posts, Supervised
 
+MORE: Final = 1.0
+"""Seconds, at least, between two looks for what else there is to receive."""
+
 LOOK: Final = 0.1
 """Seconds between two looks at the receivers."""
 
@@ -59,6 +62,9 @@ class Supervisor:
         Tells the time.
     jitter
         Draws a pause between two bounds.
+    more
+        Called every second or so, it adds what else there is to receive now; with it, the work is
+        not done before it is asked to stop.
 
     Attributes
     ----------
@@ -97,6 +103,7 @@ class Supervisor:
         most: float = 30.0,
         clock: Clock | None = None,
         jitter: Callable[[float, float], float] = random.uniform,
+        more: Callable[[], object] | None = None,
     ) -> None:
         self.supervised: list[Supervised] = []
         self._posts, self._archive = posts, archive
@@ -104,6 +111,7 @@ class Supervisor:
         self._restarts, self._within = restarts, within
         self._again, self._first, self._most = again, first, most
         self._clock, self._jitter = clock or SystemClock(), jitter
+        self._more, self._more_at = more, 0.0
         self._looked = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -112,7 +120,8 @@ class Supervisor:
     @property
     def done(self) -> bool:
         """True once all have come to their end."""
-        return all(each.done for each in self.supervised)
+        complete = self._more is None or self._ending
+        return complete and all(each.done for each in self.supervised)
 
     def add(self, name: str, *, finite: bool = False) -> Supervised:
         """Take a source partition into care; the next look starts its receiver."""
@@ -192,6 +201,18 @@ class Supervisor:
                 self.look()
             except Exception:  # noqa: BLE001 - the watch must go on
                 _log.exception("the supervisor failed to look at its receivers")
+            self._add_more()
+
+    def _add_more(self) -> None:
+        began = self._clock.monotonic()
+        if self._more is None or self._ending or began < self._more_at:
+            return
+        try:
+            self._more()
+        except Exception as error:  # noqa: BLE001 - it may be better at the next look
+            _log.warning("what else there is to receive cannot be told: %s", error)
+        took = self._clock.monotonic() - began
+        self._more_at = began + took + max(MORE, 10 * took)  # thousands of files are slow to list
 
     def _look_at(self, one: Supervised) -> None:
         if one.post is None:

@@ -25,6 +25,7 @@ from ..gaps import gaps, warning
 from ..receiver_actor import Actors
 from ..receiver_thread import Threads
 from ..sources import SourcePartition, open_source
+from ..sources.listing import to_receive
 from ..supervised import Posts, ReceiverStatus, Supervised
 from ..supervisor import Supervisor
 from .aggregate_by_key import aggregate_by_key
@@ -100,14 +101,18 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         self.backlog = 0
         self._url, self._partition, self._max_rows = url, partition, max_rows
         self._partitions: dict[str, SourcePartition] = {}
-        if url is not None:
-            of_source = open_source(url, clock=self.clock).partitions(self.archive.sources())
+        self._source = None if url is None else open_source(url, clock=self.clock)
+        growing = self._source is not None and self._source.growing
+        if self._source is not None and not growing:
+            of_source = self._source.partitions(self.archive.sources())
             self._partitions = {each.identity: each for each in of_source}
-        portable = all(each.portable for each in self._partitions.values())
+        portable = not growing and all(each.portable for each in self._partitions.values())
         self._client = client if portable and url is not None else None
         self._topic = f"beaconfold-{uuid.uuid4().hex}"
-        self.supervisor = Supervisor(self._posts(), self.archive, clock=self.clock)
+        more = self._list_again if growing else None
+        self.supervisor = Supervisor(self._posts(), self.archive, clock=self.clock, more=more)
         self._followed = list(self._partitions)
+        self._listing = threading.Lock()
         self.take_over()
         self._taken, self._sealed = Ledger(), set[Seal]()
         self._taking = threading.Lock()
@@ -141,8 +146,22 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
             **settings,
         )
 
+    def _list_again(self) -> None:
+        """Receive what a growing source has now: new files, and those that have grown again."""
+        if self._source is None:
+            return
+        live = {each.name for each in self.receivers if not each.done}
+        for each in to_receive(self._source, self.archive, live | set(self._followed)):
+            self._partitions[each.identity] = each
+            self._followed.append(each.identity)
+        self.take_over()
+
     def take_over(self) -> list[Supervised]:
         """Receive what nobody else is receiving, or no longer: leases run out."""
+        with self._listing:
+            return self._take()
+
+    def _take(self) -> list[Supervised]:
         new = []
         for name, latest in {each.name: each for each in self.receivers}.items():
             if latest.state == "fenced" and name not in self._followed:

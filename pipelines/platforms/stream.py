@@ -126,7 +126,7 @@ class StreamRun:
     @property
     def finished(self) -> bool:
         """True when every receiver has come to its end, or the stream has failed."""
-        return self.failed or all(receiver.done for receiver in self.source.receivers)
+        return self.failed or self.source.supervisor.done
 
     def close(self) -> None:
         """Stop cleanly: publish what the receivers hold, and finish the batches under way.
