@@ -67,6 +67,10 @@ def _file(rest: str) -> Publisher:
 
 
 _KINDS: Final[dict[str, tuple[str, str, str, str]]] = {
+    "amqp": (".amqp", "AmqpPublisher", "pika", "rabbitmq"),
+    "amqps": (".amqp", "AmqpPublisher", "pika", "rabbitmq"),
+    "rabbitmq-stream": (".rabbitmq_stream", "RabbitStreamPublisher", "rstream", "rabbitmq"),
+    "rabbitmq-stream+tls": (".rabbitmq_stream", "RabbitStreamPublisher", "rstream", "rabbitmq"),
     "http": (".http", "HttpPublisher", "", ""),
     "https": (".http", "HttpPublisher", "", ""),
     "redis-stream": (".redis_stream", "RedisStreamPublisher", "redis", "redis"),

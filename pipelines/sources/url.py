@@ -85,6 +85,12 @@ def _file(rest: str, query: str, clock: Clock) -> Source:
     return _path(unquote(rest.removeprefix("localhost")), query, clock)
 
 
+def _amqp(rest: str, query: str, clock: Clock, *, tls: bool = False) -> Source:
+    with _installed("pika", "rabbitmq"):
+        from .amqp import AmqpSource
+    return AmqpSource.of(f"{'amqps' if tls else 'amqp'}://{rest}?{query}", clock)
+
+
 def _rabbitmq_stream(rest: str, query: str, clock: Clock, *, tls: bool = False) -> Source:
     with _installed("rstream", "rabbitmq"):
         from .rabbitmq_stream import RabbitStreamSource
@@ -164,6 +170,8 @@ _KINDS: Final[dict[str, Callable[[str, str, Clock], Source]]] = {
     "file": _file,
     "http": _http,
     "stdin": _stdin,
+    "amqp": _amqp,
+    "amqps": partial(_amqp, tls=True),
     "rabbitmq-stream": _rabbitmq_stream,
     "rabbitmq-stream+tls": partial(_rabbitmq_stream, tls=True),
     "redis-stream": _redis_stream,

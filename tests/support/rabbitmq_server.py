@@ -128,6 +128,22 @@ class RabbitServer:
         """Declare a queue by the management API."""
         body = {"durable": True, "arguments": {"x-queue-type": kind}}
         self.api("PUT", f"queues/%2F/{quote(name, safe='')}", body)
+        if kind == "quorum":
+            self._wait_for_record(name)
+
+    def _wait_for_record(self, name):
+        """Wait until a queue's log is on record: that is written a second late.
+
+        A node that dies before that begins a new log: it forgets what it has confirmed.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while not any(
+            name.encode() in record.read_bytes()
+            for record in (self.folder / "mnesia").rglob("names.dets")
+        ):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"RabbitMQ does not put {name} on record")
+            time.sleep(0.02)
 
     def delete_queue(self, name):
         """Delete a queue or a stream."""
@@ -193,6 +209,8 @@ def rabbitmq_server():
     server = RabbitServer(found)
     try:
         server.start()
+        server.declare_queue("the first stream", "stream")
+        server._wait_for_record("rabbit_stream_coordinator")
         yield server
     finally:
         server.remove()
