@@ -112,6 +112,7 @@ class Supervisor:
         self._again, self._first, self._most = again, first, most
         self._clock, self._jitter = clock or SystemClock(), jitter
         self._more, self._more_at = more, 0.0
+        self._wrong: str | None = None
         self._looked = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -207,10 +208,14 @@ class Supervisor:
         began = self._clock.monotonic()
         if self._more is None or self._ending or began < self._more_at:
             return
+        wrong = None
         try:
             self._more()
         except Exception as error:  # noqa: BLE001 - it may be better at the next look
-            _log.warning("what else there is to receive cannot be told: %s", error)
+            wrong = str(error)
+            if wrong != self._wrong:
+                _log.warning("what else there is to receive cannot be told: %s", wrong)
+        self._wrong = wrong
         took = self._clock.monotonic() - began
         self._more_at = began + took + max(MORE, 10 * took)  # thousands of files are slow to list
 
