@@ -6,7 +6,9 @@ import asyncio
 import logging
 import threading
 import uuid
+import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -218,7 +220,11 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         if self._client is not None:
             url = absolute(self._url or "")
             check_receivers(self._client, self.archive, url, list(self._partitions))
-            self._client.subscribe_topic(self._topic, lambda _event: self._wake())
+            # A client keeps its handlers for ever: this one does not keep the graph.
+            wake = weakref.WeakMethod(self._wake)
+            self._client.subscribe_topic(
+                self._topic, lambda _event: woken() if (woken := wake()) else None
+            )
         self.supervisor.start()
 
     async def run(self) -> None:
@@ -272,7 +278,8 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         left = [each.status for each in self.receivers if not each.done]
         self.supervisor.close()
         if self._client is not None and self._client.status == "running":
-            self._client.unsubscribe_topic(self._topic)
+            with suppress(ValueError):  # it was never started
+                self._client.unsubscribe_topic(self._topic)
         for each in self.receivers:
             if each.failure is not None:
                 raise each.failure

@@ -189,6 +189,33 @@ def test_a_receiver_whose_lease_runs_out_is_taken_over_from(tmp_path):
     assert counts(store) == {"click": 50, "view": 50}
 
 
+def test_one_that_is_fenced_follows_until_its_successor_is_gone(tmp_path):
+    archive = Archive.open(tmp_path / "archive")
+    source = Stream.from_beacons(
+        "synthetic://?rate=1000&seed=6", archive=archive, partition="10ms", poll=0.01
+    )
+    source.aggregate_by_key(beacon_counts).store(open_store("memory://"))
+    source.start()
+    (first,) = source.receivers
+    while first.progress.segments == 0:
+        pass
+    elsewhere = archive.claim(first.name)
+    until = source.clock.now() + timedelta(hours=1)
+    archive.renew(Lease(first.name, elsewhere, "elsewhere", 1, until))
+    archive.seal_before(first.name, elsewhere)
+    while not source.followed:
+        pass
+    assert first.status.state == "fenced"
+    assert source.receivers == [first]
+    archive.release(first.name, elsewhere)
+    while len(source.receivers) == 1 or source.receivers[1].progress.segments == 0:
+        pass
+    assert source.followed == []
+    source.drain()
+    offsets = [n for ref in archive.segments() for n in archive.read(ref)["offset"]]
+    assert offsets == list(range(sum(each.progress.rows for each in source.receivers)))
+
+
 def test_two_jobs_from_one_source(tmp_path):
     (tmp_path / "beacons.log").write_text("\n".join(LINES))
     hourly = Job(

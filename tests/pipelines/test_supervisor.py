@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beaconfold.pipelines.archive import RAW, Archive, ArchiveChanged
-from beaconfold.pipelines.receiver import ReceiverProgress
+from beaconfold.pipelines.receiver import Receiver, ReceiverProgress
+from beaconfold.pipelines.receiver_actor import ORPHANED, Heard, _live
 from beaconfold.pipelines.receiver_thread import Threads
 from beaconfold.pipelines.sources import SourcePartition, open_source
 from beaconfold.pipelines.supervisor import Supervisor
@@ -407,3 +408,14 @@ def test_a_hung_thread_is_replaced_and_cannot_add_anything_when_it_wakes(tmp_pat
     assert archive.segments() == before
     offsets = [n for ref in before for n in archive.read(ref)["offset"]]
     assert offsets == list(range(50_000))
+
+
+def test_a_receiver_whose_supervisor_is_gone_stops_cleanly(tmp_path):
+    clock, archive = ManualClock(), Archive.open(tmp_path / "archive")
+    (partition,) = open_source("synthetic://?rate=1000", clock=clock).partitions()
+    receiver = Receiver(partition, archive, clock=clock)
+    _live(receiver, Heard(clock))
+    assert receiver.progress.state == "stopped"
+    assert clock.monotonic() >= ORPHANED
+    assert receiver.progress.rows >= 900 * ORPHANED
+    assert archive.lease(partition.identity) is None
