@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import gc
+import resource
 import socket
 import sys
 import threading
@@ -18,9 +19,12 @@ from granian.constants import HTTPModes, Interfaces, TaskImpl
 from granian.server.embed import Server as Embedded
 
 CONNECTIONS: Final = 65_536
+"""At most, where the system lets a process have so many open files."""
+
+_OTHER_FILES: Final = 256
 _QUEUE: Final = 4096
 _HEADERS: Final = 64 << 10
-_HEADER_MS: Final = 10_000
+_IDLE_MS: Final = 75_000  # proxies keep theirs for 60 s, and should be the first to hang up
 _SWEEP: Final = 0.2
 _FAREWELL: Final = 0.05
 
@@ -140,9 +144,9 @@ class _Granian(Embedded):
             task_impl=TaskImpl.asyncio,
             websockets=False,
             backlog=_QUEUE,
-            backpressure=CONNECTIONS,
+            backpressure=_connections(),
             http1_settings=http.HTTP1Settings(
-                header_read_timeout=_HEADER_MS, max_buffer_size=_HEADERS
+                header_read_timeout=_IDLE_MS, max_buffer_size=_HEADERS
             ),
             log_enabled=False,
             # Anything else would close the handlers of whoever has configured logging.
@@ -154,6 +158,19 @@ class _Granian(Embedded):
         queue = (_QUEUE,) if sys.platform.startswith(("linux", "freebsd")) else ()
         holder: Any = SocketHolder  # its stub is not complete
         self._ssp, self._shd = None, holder(descriptor, False, *queue)
+
+
+def _connections() -> int:
+    """Tell how many there may be, so that files are left for the archive to be written."""
+    wanted = CONNECTIONS + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = wanted if soft == resource.RLIM_INFINITY else min(soft, wanted)
+    return max(room - _OTHER_FILES, 1)
 
 
 def _listen(host: str, port: int) -> socket.socket:
