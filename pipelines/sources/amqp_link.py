@@ -55,10 +55,10 @@ class AmqpLink:
             self.lost = " ".join(why.split())
             self._wake()
         connection = self._connection
-        if connection is not None and not (connection.is_closed or connection.is_closing):
-            self._try(connection.close)
-        else:
+        if connection is None:
             self._loop.stop()
+        elif not (connection.is_closed or connection.is_closing):  # it tells when it is closed
+            self._try(connection.close)
 
     def close(self) -> None:
         """Close the connection: what was not acknowledged is the broker's again."""
