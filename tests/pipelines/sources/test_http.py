@@ -297,7 +297,7 @@ class TestNonsense:
 
 class TestTrouble:
     def test_a_full_disk_is_answered_503_until_there_is_room(self, alone):
-        running = alone("wait=300ms")
+        running = alone("wait=1500ms")
         with httpx.Client(base_url=running.url, timeout=30) as client:
             assert client.get("/b.gif?n=1").status_code == 200
             running.folder.full = True
@@ -371,7 +371,7 @@ class TestTrouble:
                 assert httpx.get(f"http://{HOST}:{port}/b.gif?n=1").status_code == 200
 
     def test_a_second_reader_takes_over_from_one_that_hangs(self):
-        source = HttpSource.of(f"{HOST}:{free_port()}", "wait=200ms")
+        source = HttpSource.of(f"{HOST}:{free_port()}", "wait=1500ms")
         hanging = source.read(None)
         with socket.socket() as client, socket.socket() as late:
             next(hanging)
