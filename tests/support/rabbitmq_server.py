@@ -128,13 +128,12 @@ class RabbitServer:
         """Declare a queue by the management API."""
         body = {"durable": True, "arguments": {"x-queue-type": kind}}
         self.api("PUT", f"queues/%2F/{quote(name, safe='')}", body)
-        if kind == "quorum":
-            self._wait_for_record(name)
 
-    def _wait_for_record(self, name):
-        """Wait until a queue's log is on record: that is written a second late.
+    def wait_for_record(self, name):
+        """Wait until a quorum queue's log is on record, which is written a second late.
 
-        A node that dies before that begins a new log: it forgets what it has confirmed.
+        A node that dies before that begins a new log, and forgets what it has confirmed: wait for
+        this before a node with a new queue is killed.
         """
         deadline = time.monotonic() + PATIENCE
         while not any(
@@ -210,7 +209,7 @@ def rabbitmq_server():
     try:
         server.start()
         server.declare_queue("the first stream", "stream")
-        server._wait_for_record("rabbit_stream_coordinator")
+        server.wait_for_record("rabbit_stream_coordinator")
         yield server
     finally:
         server.remove()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rabbitmq_server import PASSWORD, rabbitmq_server
+from rabbitmq_server import PASSWORD
 
 from beaconfold.pipelines.archive import Archive
 from beaconfold.pipelines.publishers import open_publisher
@@ -25,8 +25,6 @@ from beaconfold.pipelines.testing.source_contract import (
     stored,
     take,
 )
-
-__all__ = ["rabbitmq_server"]
 
 
 def queue_url(server, kind):
@@ -59,10 +57,6 @@ class TestQuorumQueue(SourceContract):
     )
 
     @pytest.fixture
-    def broker(self, rabbitmq_server):
-        return rabbitmq_server
-
-    @pytest.fixture
     def source_url(self, quorum_url):
         return quorum_url
 
@@ -72,17 +66,21 @@ class TestQuorumQueue(SourceContract):
             yield publisher.send
 
     def test_a_killed_broker_loses_nothing_and_repeats_nothing(
-        self, source_url, publish, broker, tmp_path
+        self, source_url, publish, rabbitmq_server, tmp_path
     ):
         bodies = self.bodies(60_000)
         archive = Archive.open(tmp_path / "archive")
-        with receiving(self.partition(source_url), archive) as receiver:
+        partition = self.partition(source_url)
+        rabbitmq_server.wait_for_record(partition.queue)
+        with receiving(partition, archive) as receiver:
             with ThreadPoolExecutor() as pool:
                 confirmed = pool.submit(publish, bodies)
                 eventually(lambda: receiver.progress.rows > 5000)
-                broker.kill()
+                rabbitmq_server.kill()
                 eventually(lambda: receiver.partition.health is not None)
-                broker.start()
+                assert PASSWORD not in receiver.partition.health
+                assert receiver.progress.state == "receiving"
+                rabbitmq_server.start()
                 assert confirmed.result() == len(bodies)
             eventually(lambda: receiver.progress.rows >= len(bodies))
         counts = Counter(stored(archive))
