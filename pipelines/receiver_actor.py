@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -25,7 +25,7 @@ PING: Final = 0.2
 ORPHANED: Final = 10.0
 """Seconds without a question after which an actor's supervisor is gone."""
 
-_PATIENCE: Final = 5.0
+_PATIENCE: Final = 1.0
 _PRIORITY: Final = 1_000_000
 _log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class ActorPost:
                 allow_other_workers=True,
                 priority=_PRIORITY,
             )
-            actor = self._wait(future)
+            actor = self._wait(future, self._vanished)
             told: bool | None = None
             while not self._abandoned.is_set():
                 self._progress, self.failure, self.worker = self._wait(actor.look())
@@ -187,14 +187,18 @@ class ActorPost:
         except Exception as error:  # noqa: BLE001 - the supervisor reads it
             self._lost = error
 
-    def _wait(self, future: Any) -> Any:
-        """Wait for an answer, as long as somebody wants it."""
+    def _wait(self, future: Any, vain: Callable[[], bool] = lambda: False) -> Any:
+        """Wait for an answer, as long as somebody wants it and it is not in vain."""
         while True:
             try:
                 return future.result(timeout=_PATIENCE)
             except TimeoutError:
-                if self._abandoned.is_set() or self._client.status != "running":
+                if self._abandoned.is_set() or self._client.status != "running" or vain():
                     raise
+
+    def _vanished(self) -> bool:
+        """Tell whether the worker is gone: what was to start there may then wait for ever."""
+        return self.worker not in self._client.scheduler_info(n_workers=-1)["workers"]
 
 
 class Actors:
