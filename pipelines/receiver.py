@@ -243,6 +243,7 @@ class Receiver:
         yield "sealed"
         self._position = yield from self._lasting(lambda: archive.position(name))
         self._read_to = self._position
+        yield from self._lasting(self._recall)
         self._state = "receiving"
         yield "resumed"
         broken = yield from self._consume()
@@ -256,6 +257,15 @@ class Receiver:
             raise broken
         self._state = "stopped" if self._stopping.is_set() else "finished"
         yield "sealed"
+
+    def _recall(self) -> None:
+        """Tell a source that knows repeated beacons by their ids what the archive has of it."""
+        if self.partition.memory is None:
+            return
+        since = self._clock.now() - self.partition.memory
+        for ref in self.archive.segments(since=since):
+            if ref.id.partition == self._name:
+                self.partition.recall(self.archive.read(ref))
 
     def _consume(self) -> Generator[str, None, Exception | None]:
         """Publish what the source yields; return what broke it, if anything did."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -94,6 +95,20 @@ class SourcePartition(ABC):
         """
         del position
         return False
+
+    @property
+    def memory(self) -> timedelta | None:
+        """How far back `recall` has to be told of what was received; None: not at all."""
+        return None
+
+    def recall(self, frame: pl.DataFrame) -> None:  # noqa: B027 - most need not know
+        """Remember what a segment of this partition holds, before reading goes on.
+
+        Parameters
+        ----------
+        frame
+            A raw frame; segments come in order.
+        """
 
     def acknowledge(self, position: int | None) -> None:  # noqa: B027 - most need not know
         """Tell the source that all before the position is durable."""
