@@ -28,7 +28,7 @@ from .signals import stop_on_signals
 def ingest(
     source: str,
     archive: str,
-    partition: str,
+    partition: str | None,
     max_rows: int,
     until_idle: bool,
     during: str | None,

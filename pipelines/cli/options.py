@@ -141,9 +141,7 @@ receiving = together(
         "--partition",
         metavar="DURATION",
         type=duration,
-        default="1s",
-        show_default=True,
-        help="Publish a segment when its first beacon is this old …",
+        help="Publish a segment when its first beacon is this old (1s; 200ms for http://) …",
     ),
     click.option(
         "--max-rows",

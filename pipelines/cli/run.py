@@ -38,7 +38,7 @@ def run(
     source: str | None,
     archive: str,
     store: str,
-    partition: str,
+    partition: str | None,
     max_rows: int,
     until_idle: bool,
     during: str | None,

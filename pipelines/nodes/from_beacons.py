@@ -20,6 +20,7 @@ from tornado.ioloop import IOLoop
 
 from ...stores import Ledger, Seal, SegmentId
 from ...stores.clock import Clock, SystemClock
+from ...stores.times import parse_duration
 from ..archive import Archive, SegmentRef
 from ..chunks import chunks
 from ..cluster import check_receivers, check_workers
@@ -54,7 +55,8 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
     archive
         A folder, its URL, or an `Archive`.
     partition
-        Width in time of a segment: how long a beacon may wait to be published.
+        Width in time of a segment: how long a beacon may wait to be published. None: what suits the
+        source, a second for most.
     max_rows
         Beacons in a segment, at most.
     poll
@@ -90,7 +92,7 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         url: str | None = None,
         *,
         archive: Archive | str,
-        partition: str = "1s",
+        partition: str | None = None,
         max_rows: int = 100_000,
         poll: float = 1.0,
         client: Client | None = None,
@@ -101,13 +103,15 @@ class from_beacons(Source):  # type: ignore[misc]  # noqa: N801 - Streamz names 
         self.archive = Archive.open(archive) if isinstance(archive, str) else archive
         self.poll, self.clock = poll, clock or SystemClock()
         self.backlog = 0
-        self._url, self._partition, self._max_rows = url, partition, max_rows
+        self._url, self._max_rows = url, max_rows
         self._partitions: dict[str, SourcePartition] = {}
         self._source = None if url is None else open_source(url, clock=self.clock)
         growing = self._source is not None and self._source.growing
         if self._source is not None and not growing:
             of_source = self._source.partitions(self.archive.sources())
             self._partitions = {each.identity: each for each in of_source}
+        ages = [each.age for each in self._partitions.values()]
+        self._partition = partition or min(ages, default="1s", key=parse_duration)
         portable = not growing and all(each.portable for each in self._partitions.values())
         self._client = client if portable and url is not None else None
         self._topic = f"beaconfold-{uuid.uuid4().hex}"

@@ -175,7 +175,7 @@ def stream(
     store: MergeableStore | str,
     source: str | None = None,
     client: Client | None = None,
-    partition: str = "1s",
+    partition: str | None = None,
     max_rows: int = 100_000,
     poll: float = 1.0,
     window: int = 8,
@@ -194,7 +194,7 @@ def stream(
     client
         Receive, fold and merge on the workers of this Dask cluster; None: in this process.
     partition
-        Width in time of a segment.
+        Width in time of a segment; None: what suits the source, a second for most.
     max_rows
         Beacons in a segment, at most.
     poll

@@ -61,6 +61,11 @@ class SourcePartition(ABC):
         """Name of the partition in the archive: stable, a safe file name, no credentials."""
 
     @property
+    def age(self) -> str:
+        """How long a beacon may wait to be published, where nobody says otherwise."""
+        return "1s"
+
+    @property
     def health(self) -> str | None:
         """What is wrong with the connection and since when, in a line; None while it stands.
 

@@ -327,3 +327,16 @@ def test_a_lost_scheduler_ends_the_stream_and_says_so(tmp_path):
         client.cluster.close()
         with pytest.raises(SchedulerLost):
             source.drain()
+
+
+@pytest.mark.parametrize(
+    ("url", "given", "age"),
+    [
+        ("synthetic://?count=1", None, "1s"),
+        ("http://127.0.0.1:0?name=a", None, "200ms"),
+        ("http://127.0.0.1:0?name=a", "5s", "5s"),
+    ],
+)
+def test_a_segment_is_as_wide_as_suits_the_source(tmp_path, url, given, age):
+    source = Stream.from_beacons(url, archive=str(tmp_path / "archive"), partition=given)
+    assert source._partition == age
