@@ -9,7 +9,7 @@ import polars as pl
 
 from ..monoids.dtypes import parse_dtype
 from ..monoids.product import Product
-from .errors import StoreLayoutError
+from .errors import GenerationDropped, GenerationRetired, StoreLayoutError
 
 State = Literal["building", "live", "retired", "dropped"]
 """What may happen to a generation: the first two take merges, the last two refuse them."""
@@ -114,3 +114,17 @@ class Generation:
     def group(self) -> list[str]:
         """The columns of a partials frame that name a cell: the keys, and the window if any."""
         return [*self.keys, *(["window"] if self.window is not None else [])]
+
+    def refuse(self, state: State, *refused: State) -> None:
+        """Raise if the state that it was found in is one of those refused.
+
+        Raises
+        ------
+        GenerationRetired, GenerationDropped
+            It is.
+        """
+        if state not in refused:
+            return
+        if state == "dropped":
+            raise GenerationDropped(f"{self} was dropped: backfill the job to build it again")
+        raise GenerationRetired(f"{self} was retired: readers use a newer generation")

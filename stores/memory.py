@@ -12,7 +12,7 @@ import polars as pl
 
 from .backend import SHARDS, Backend, ShardHead, ShardWrite
 from .cells import CELL
-from .errors import GenerationDropped, GenerationRetired, StoreError, StoreLayoutError
+from .errors import StoreError, StoreLayoutError
 from .generation import Generation, State
 from .rows import to_frame
 
@@ -129,8 +129,7 @@ class MemoryBackend(Backend):
             held = self._held(memory, generation)
             if held.generation.state == state:
                 return
-            if held.generation.state == "dropped":
-                raise GenerationDropped(f"{generation} was dropped")
+            generation.refuse(held.generation.state, "dropped")
             if memory.live[generation.job] == generation.id:
                 raise StoreError(f"readers see {generation}: switch them to another one first")
             self._set_state(held, state)
@@ -174,8 +173,7 @@ class MemoryBackend(Backend):
         for shard in range(self.shards) if shards is None else shards:
             with memory.lock:
                 held = self._held(memory, generation)
-                if held.generation.state == "dropped":
-                    raise GenerationDropped(f"{generation} was dropped")
+                generation.refuse(held.generation.state, "dropped")
                 rows = [
                     (*cell, *row)
                     for cell, row in held.rows[shard].items()
@@ -191,8 +189,7 @@ class MemoryBackend(Backend):
         memory = self._reached()
         with memory.lock:
             held = self._held(memory, generation)
-            if held.generation.state == "dropped":
-                raise GenerationDropped(f"{generation} was dropped")
+            generation.refuse(held.generation.state, "dropped")
             held.documents[kind][name] = value
 
     def documents(
@@ -247,10 +244,7 @@ class MemoryBackend(Backend):
 
     def _writable(self, memory: _Memory, generation: Generation) -> _Held:
         held = self._held(memory, generation)
-        if held.generation.state == "dropped":
-            raise GenerationDropped(f"{generation} was dropped")
-        if held.generation.state == "retired":
-            raise GenerationRetired(f"{generation} was retired")
+        generation.refuse(held.generation.state, "retired", "dropped")
         return held
 
     @staticmethod

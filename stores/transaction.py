@@ -10,12 +10,10 @@ from .cells import CELL
 from .clock import Clock
 from .errors import (
     CommitUncertain,
-    GenerationDropped,
-    GenerationRetired,
     MergeUncertain,
     StoreError,
 )
-from .generation import Generation
+from .generation import Generation, State
 from .horizons import Horizons, place
 from .shard_record import ShardRecord
 
@@ -151,10 +149,7 @@ def pause(clock: Clock, random: Random, conflicts: int) -> None:
     clock.sleep(random.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2**conflicts)))
 
 
-def refuse(generation: Generation, heads: Mapping[int, ShardHead], *states: str) -> None:
+def refuse(generation: Generation, heads: Mapping[int, ShardHead], *states: State) -> None:
     """Raise if a shard is in one of these states."""
-    found = {head.state for head in heads.values()} & set(states)
-    if "dropped" in found:
-        raise GenerationDropped(f"{generation} was dropped: backfill the job to build it again")
-    if "retired" in found:
-        raise GenerationRetired(f"{generation} was retired: readers use a newer generation")
+    for state in {head.state for head in heads.values()}:
+        generation.refuse(state, *states)

@@ -144,7 +144,7 @@ class PostgresBackend(Backend):
             shards = range(self.shards)  # the index begins with the shard
         with self.server.reading() as connection, _dropped_meanwhile(generation):
             number, state = registry.state(connection, generation)
-            registry.refuse(generation, state, "dropped")
+            generation.refuse(state, "dropped")
             yield from PostgresRows(generation, number).scan(
                 connection,
                 since=since,
@@ -158,7 +158,7 @@ class PostgresBackend(Backend):
         with self.server.writing() as connection:
             # The lock keeps the generation from being dropped in between.
             number, state = registry.state(connection, generation, "FOR SHARE")
-            registry.refuse(generation, state, "dropped")
+            generation.refuse(state, "dropped")
             connection.execute(
                 "INSERT INTO documents VALUES ($1, $2, $3, $4) "
                 "ON CONFLICT (generation, kind, name) DO UPDATE SET value = excluded.value",

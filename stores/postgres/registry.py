@@ -8,7 +8,7 @@ import polars as pl
 from psycopg import Connection
 
 from ..backend import STEP, ShardWrite
-from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..errors import StoreError
 from ..generation import Generation, State
 from .copy import array
 
@@ -60,13 +60,6 @@ def state(
     return found
 
 
-def refuse(generation: Generation, state: State, *refused: State) -> None:
-    """Raise if the generation is in one of these states."""
-    if state in refused:
-        error = GenerationDropped if state == "dropped" else GenerationRetired
-        raise error(f"{generation} was {state}")
-
-
 def add(connection: Connection, generation: Generation, shards: int) -> int:
     """Add a generation that is not there, with its heads, and return its number."""
     job = generation.job
@@ -95,7 +88,7 @@ def add(connection: Connection, generation: Generation, shards: int) -> int:
 def switch(connection: Connection, generation: Generation) -> None:
     """Make this the generation that readers of its job see."""
     number, current = state(connection, generation)
-    refuse(generation, current, "retired", "dropped")
+    generation.refuse(current, "retired", "dropped")
     if current != "live":
         _set_state(connection, number, "live")
     connection.execute("UPDATE live SET generation = $1 WHERE job = $2", [number, generation.job])
@@ -106,7 +99,7 @@ def close(connection: Connection, generation: Generation, closed: State) -> int:
     number, current = state(connection, generation)
     if current == closed:
         return number
-    refuse(generation, current, "dropped")
+    generation.refuse(current, "dropped")
     if connection.execute("SELECT 1 FROM live WHERE generation = $1", [number]).fetchone():
         raise StoreError(f"readers see {generation}: switch them to another one first")
     _set_state(connection, number, closed)

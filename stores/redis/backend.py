@@ -7,7 +7,7 @@ import polars as pl
 
 from ..backend import Backend, ShardHead, ShardWrite
 from ..cells import CELL
-from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..errors import StoreError
 from ..generation import Generation, State
 from .address import RedisAddress
 from .commit import commit
@@ -129,7 +129,7 @@ class RedisBackend(Backend):
 
         def change(registry: Registry) -> tuple[Entry | None, bool]:
             entry = registry.entry(generation)
-            _refuse(generation, entry.generation.state, "retired", "dropped")
+            generation.refuse(entry.generation.state, "retired", "dropped")
             return (entry if entry.generation.state == "live" else entry.now(state="live")), True
 
         entry = self._registry.change(change)
@@ -143,7 +143,7 @@ class RedisBackend(Backend):
             entry = registry.entry(generation)
             if entry.generation.state == state:
                 return None, False
-            _refuse(generation, entry.generation.state, "dropped")
+            generation.refuse(entry.generation.state, "dropped")
             if registry.live.get(generation.job) == entry.number:
                 raise StoreError(f"readers see {generation}: switch them to another one first")
             return entry.now(state=state), False
@@ -231,9 +231,3 @@ class RedisBackend(Backend):
             drop_rows(self._heads, rows, shards)
             RedisDocuments(self._heads, generation, entry.number).drop()
         self._registry.settled(entry)
-
-
-def _refuse(generation: Generation, state: State, *refused: State) -> None:
-    if state in refused:
-        error = GenerationDropped if state == "dropped" else GenerationRetired
-        raise error(f"{generation} was {state}")

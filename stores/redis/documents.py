@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..errors import CommitUncertain, GenerationDropped
+from ..errors import CommitUncertain
 from ..generation import Generation
 from .guarded import Guarded, guarded
 from .heads import RedisHeads
@@ -40,8 +40,7 @@ class RedisDocuments:
             head = self.heads.read(answers[0])
             if head is None:
                 return None
-            if head.state == "dropped":
-                raise GenerationDropped(f"{self.generation} was dropped")
+            self.generation.refuse(head.state, "dropped")
             return [
                 packed("SADD", self.names.kinds(self.number), kind),
                 packed("HSET", self.names.documents(self.number, kind), name, value),

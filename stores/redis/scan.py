@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from ..errors import GenerationDropped
-from ..generation import Generation, State
+from ..generation import Generation
 from .heads import RedisHeads
 from .names import Shard
 from .protocol import Argument, Reply, packed
@@ -86,7 +85,7 @@ class RedisScan:
             some = list(shards[start : start + TOGETHER])
             for pages in listed(self.heads, self.number, some, since, until):
                 for state, _ in pages.values():
-                    self._refuse(state)
+                    self.generation.refuse(state, "dropped")
                 if found := {shard: page for shard, (_, page) in pages.items() if page}:
                     yield found
 
@@ -133,10 +132,6 @@ class RedisScan:
             asked.setdefault(run.shard, []).extend(some)
         found: list[Reply] = []
         for head, answers in self.heads.snapshots(self.number, asked).values():
-            self._refuse(head.state)
+            self.generation.refuse(head.state, "dropped")
             found += answers
         return found
-
-    def _refuse(self, state: State) -> None:
-        if state == "dropped":
-            raise GenerationDropped(f"{self.generation} was dropped")

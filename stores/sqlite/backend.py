@@ -9,7 +9,7 @@ import polars as pl
 
 from ..backend import Backend, ShardHead, ShardWrite
 from ..cells import CELL
-from ..errors import GenerationDropped, GenerationRetired, StoreError
+from ..errors import StoreError
 from ..generation import Generation, State
 from ..rows import to_frame
 from .file import SQLiteFile
@@ -106,7 +106,7 @@ class SQLiteBackend(Backend):
         """Make this the generation that readers of its job see."""
         with self.file.writing() as connection:
             number, state = _state(connection, generation)
-            _refuse(generation, state, "retired", "dropped")
+            generation.refuse(state, "retired", "dropped")
             if state != "live":
                 _set_state(connection, number, "live")
             connection.execute(
@@ -119,7 +119,7 @@ class SQLiteBackend(Backend):
             number, current = _state(connection, generation)
             if current == state:
                 return
-            _refuse(generation, current, "dropped")
+            generation.refuse(current, "dropped")
             if connection.execute("SELECT 1 FROM live WHERE generation = ?", (number,)).fetchone():
                 raise StoreError(f"readers see {generation}: switch them to another one first")
             _set_state(connection, number, state)
@@ -178,7 +178,7 @@ class SQLiteBackend(Backend):
             shards = range(self.shards)  # the index begins with the shard
         with self.file.reading() as connection:
             number, state = _state(connection, generation)
-            _refuse(generation, state, "dropped")
+            generation.refuse(state, "dropped")
             yield from SQLiteRows(generation, number).scan(
                 connection,
                 since=since,
@@ -191,7 +191,7 @@ class SQLiteBackend(Backend):
         """Keep a document."""
         with self.file.writing() as connection:
             number, state = _state(connection, generation)
-            _refuse(generation, state, "dropped")
+            generation.refuse(state, "dropped")
             connection.execute(
                 "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", (number, kind, name, value)
             )
@@ -247,9 +247,3 @@ def _set_state(connection: Connection, number: int, state: State) -> None:
     connection.execute(
         "UPDATE heads SET state = ?, version = version + 1 WHERE generation = ?", (state, number)
     )
-
-
-def _refuse(generation: Generation, state: State, *refused: State) -> None:
-    if state in refused:
-        error = GenerationDropped if state == "dropped" else GenerationRetired
-        raise error(f"{generation} was {state}")
