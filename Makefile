@@ -8,7 +8,7 @@ BENCHMARKS := $(patsubst benchmarks/%.py,-m %,$(wildcard benchmarks/*.py))
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: demo test check bench lab clean help
+.PHONY: demo test check bench soak lab clean help
 
 demo: $(RUNTIME) ## run the main job live, then replay it: 20 seconds, nothing to configure
 	@$(BIN)/beacons demo $(ARGS)
@@ -32,6 +32,10 @@ bench: $(DEV) ## time jobs, stores and receivers beside their peers, each in one
 	@sh tests/support/install_servers.sh
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
 	@for each in stores redis_and_files collector; do $(BIN)/python benchmarks/$$each.py; done
+
+soak: $(DEV) ## kill everything on the way from a broker to a store, and count
+	@sh tests/support/install_servers.sh
+	@$(BIN)/python -m pytest --quiet tests/faults/soak_everything_dies.py $(ARGS)
 
 lab: $(DEV) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
